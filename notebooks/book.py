@@ -1,0 +1,285 @@
+"""Run the chapters and make the book's pages, or store the results in the notebooks.
+
+    python notebooks/book.py                      every chapter, pages to build/book/
+    python notebooks/book.py 02 07                these chapters only
+    python notebooks/book.py --in-place           chapters and solutions, outputs stored
+
+Each chapter runs in a fresh kernel, in its own folder. The pages need no network: code,
+pictures and formulas are all inside.
+"""
+
+import argparse
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # this environment's kernel
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from pages import write_index, write_page, write_whole
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+# The first chapter would wait for the embedded datasets.
+PREPARE = """
+import os
+screen = os.dup(2)
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # TensorFlow's log lines
+try:
+    from tfgen.datasets import EMBEDDED
+finally:
+    os.dup2(screen, 2)
+for builder in EMBEDDED.values():
+    builder().download_and_prepare()
+"""
+
+# For the kernels: TensorFlow's warnings, and debugpy's about frozen modules, are noise.
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+
+
+class ChapterError(Exception):
+    """A chapter that does not run, with a message for the reader."""
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="chapters, such as 02; all if none"
+    )
+    parser.add_argument(
+        "--in-place",
+        action="store_true",
+        help="store the outputs in the notebooks, solutions too; make no pages",
+    )
+    parser.add_argument("--notebooks", type=Path, default=HERE, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=ROOT / "build" / "book",
+        help="folder for the pages (default: build/book)",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        return run_book(options)
+    except ChapterError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. What was finished is kept.", file=sys.stderr)
+        return 130
+
+
+def run_book(options):
+    chapters = find_notebooks(options.notebooks)
+    chosen = choose(chapters, options.names)
+    solutions = find_notebooks(options.notebooks / "solutions")
+    if options.in_place:
+        chosen = chosen + [path for path in solutions if stem_in(path, chosen)]
+    if options.notebooks == HERE:
+        prepare_data()
+    start = time.perf_counter()
+    for path in chosen:
+        notebook, seconds = run_chapter(path)
+        if options.in_place:
+            write_whole(path, nbformat.writes(notebook) + "\n")
+        else:
+            write_page(notebook, path, chapters, options.output, seconds)
+            solution = path.parent / "solutions" / path.name
+            if solution in solutions:
+                stored = nbformat.read(solution, as_version=4)
+                write_page(stored, solution, [], options.output / "solutions")
+            write_index(chapters, options.output)
+    minutes = (time.perf_counter() - start) / 60
+    print(f"{len(chosen)} notebooks ran in {minutes:.1f} min.")
+    if not options.in_place:
+        print(f"Open {options.output / 'index.html'} in a browser.")
+    return 0
+
+
+def find_notebooks(folder):
+    """List the notebooks of a folder, in the order of their numbers."""
+    return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+
+
+def choose(chapters, names):
+    """Pick the chapters whose names begin with one of the given ones."""
+    for name in names:
+        if not any(path.name.startswith(name) for path in chapters):
+            known = ", ".join(path.stem for path in chapters) or "none"
+            raise ChapterError(f"No chapter begins with {name!r}. There are: {known}.")
+    chosen = [
+        path
+        for path in chapters
+        if not names or any(path.name.startswith(name) for name in names)
+    ]
+    if not chosen:
+        raise ChapterError("There are no chapters: no file is named NN_name.ipynb.")
+    return chosen
+
+
+def stem_in(path, paths):
+    return path.stem in [other.stem for other in paths]
+
+
+def prepare_data():
+    """Prepare the embedded datasets, so that no chapter waits for them."""
+    start = time.perf_counter()
+    prepared = subprocess.run(
+        [sys.executable, "-c", PREPARE],
+        env=os.environ | QUIET,
+        start_new_session=True,  # Ctrl-C is answered here, not by a traceback there
+    )
+    if prepared.returncode:
+        raise ChapterError(
+            "The embedded data cannot be prepared: see the message above, and try "
+            "`python -m tfgen check`."
+        )
+    print_line("embedded data", time.perf_counter() - start)
+
+
+def run_chapter(path):
+    """Run a copy of a notebook and return it with the seconds it took."""
+    notebook = nbformat.read(path, as_version=4)
+    codes = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    label = f"{path.parent.name}/{path.stem}" if is_solution(path) else path.stem
+    current = []
+
+    def show_progress(cell, cell_index):
+        current[:] = [cell]
+        if sys.stdout.isatty():
+            number = [other is cell for other in codes].index(True) + 1
+            print(f"\r{label:<32} cell {number}/{len(codes)}", end="", flush=True)
+
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        kernel_name="python3",
+        coalesce_streams=True,
+        record_timing=False,
+        shutdown_kernel="immediate",
+        resources={"metadata": {"path": str(path.parent)}},
+        on_cell_execute=show_progress,
+    )
+    start = time.perf_counter()
+    log = tempfile.TemporaryFile()  # what the kernel process itself says
+    try:
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(execute(client, log))
+    except (CellExecutionError, DeadKernelError) as error:
+        cell = current[0]
+        number = [other is cell for other in codes].index(True) + 1
+        if isinstance(error, CellExecutionError):
+            reason = f"{error.ename}: {error.evalue}"
+        else:
+            log.seek(0)
+            last = log.read().decode(errors="replace").strip().splitlines()[-3:]
+            reason = "\n    ".join(
+                ["the kernel died; perhaps the machine ran out of memory.", *last]
+            )
+        first = next(line for line in cell.source.splitlines() if line.strip())
+        raise ChapterError(
+            f"{label}: code cell {number} of {len(codes)} failed.\n"
+            f"  It begins:  {first}\n"
+            f"  The error:  {reason}"
+        ) from None
+    seconds = time.perf_counter() - start
+    print_line(label, seconds)
+    for cell in codes:
+        cell.outputs = clean_outputs(cell.outputs)
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {
+                "display_name": "Python 3",
+                "language": "python",
+                "name": "python3",
+            },
+            "language_info": {"name": "python"},
+        }
+    )
+    return notebook, seconds
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """The loop that Jupyter's sockets need on Windows; Ctrl-C is left to asyncio."""
+
+    def add_signal_handler(self, *args):
+        raise NotImplementedError  # nbclient's handler makes it look like a dead kernel
+
+
+async def execute(client, log):
+    """Run all cells; whatever happens, no kernel is left behind."""
+    try:
+        await client.async_execute(env=os.environ | QUIET, stderr=log)
+    except DeadKernelError:
+        if asyncio.current_task().cancelling():  # by Ctrl-C
+            raise asyncio.CancelledError from None
+        raise
+    finally:
+        if client.km is not None and await client.km.is_alive():
+            await client.km.shutdown_kernel(now=True)
+
+
+def is_solution(path):
+    return path.parent.name == "solutions"
+
+
+def print_line(label, seconds):
+    start = "\r" if sys.stdout.isatty() else ""
+    print(f"{start}{label:<32} {seconds:6.1f} s      ", flush=True)
+
+
+# What stands in outputs but tells the reader nothing.
+TENSORFLOW_LOG = re.compile(
+    r"^(WARNING: All log messages before absl|[IWEF]\d{4} \d|\d{4}-\d\d-\d\d [\d:.]+: "
+    r"[IWEF] |To enable the following instructions:|I0000 ).*\n?",
+    re.MULTILINE,
+)
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def clean_outputs(outputs):
+    """Drop TensorFlow's log lines, passed states of progress bars and local paths."""
+    cleaned = []
+    for output in outputs:
+        if output.output_type == "stream":
+            text = COLOUR.sub("", keep_last_state(output.text))
+            if output.name == "stderr":
+                text = TENSORFLOW_LOG.sub("", text)
+            output.text = hide_paths(text)
+            if not output.text.strip():
+                continue
+        elif output.output_type == "error":
+            output.traceback = [hide_paths(line) for line in output.traceback]
+            output.evalue = hide_paths(output.evalue)
+        elif "text/plain" in output.data:
+            output.data["text/plain"] = hide_paths(output.data["text/plain"])
+        cleaned.append(output)
+    return cleaned
+
+
+def keep_last_state(text):
+    """Play carriage returns and backspaces as a terminal does: the last state stays."""
+    lines = []
+    for line in text.split("\n"):
+        states = [state.replace("\b", "") for state in line.split("\r")]
+        lines.append(next((state for state in reversed(states) if state), ""))
+    return "\n".join(lines)
+
+
+def hide_paths(text):
+    text = re.sub(r"\S*ipykernel_\d+[/\\]\d+\.py", "cell", text)
+    for folder, short in ((ROOT, "."), (Path(sys.prefix), "."), (Path.home(), "~")):
+        if len(folder.parts) > 1:  # not the root of the file system
+            text = text.replace(str(folder) + os.sep, f"{short}/")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,18 @@
+"""Settings and fixtures that the tests share."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def glyphs():
+    """The builder of the grey glyphs, prepared (about 10 s, once)."""
+    from tfgen.datasets import Glyphs
+
+    builder = Glyphs()
+    builder.download_and_prepare()
+    return builder

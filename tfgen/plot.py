@@ -1,0 +1,293 @@
+"""Figures of the book: image grids, comparisons, loss curves, samples while training.
+
+Every figure is drawn on a fixed scale (0 is black, 1 is white), carries a text that
+describes it, and is small enough to be stored in a notebook. In a notebook a figure is
+displayed under the cell; in a script it opens a window where there is one, and `path`
+writes it to a file.
+"""
+
+import io
+import math
+from pathlib import Path
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from tfgen.figures import (
+    DPI,
+    check_images,
+    display_bundle,
+    draw_grid,
+    in_notebook,
+    make_bundle,
+    make_metadata,
+    make_picture,
+    show_figure,
+    write_whole,
+)
+
+# Okabe and Ito's palette: eight colours that colour-blind readers can tell apart.
+# Yellow comes last, since it is faint on white.
+PALETTE = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+    "#F0E442",
+)
+
+
+def show_images(images, titles=None, *, columns=None, alt=None, path=None):
+    """Show images in a grid, on the fixed scale from 0 (black) to 1 (white).
+
+    Parameters
+    ----------
+    images : array or tensor (n, height, width, 1 or 3), or a list of single images
+        Values in [0, 1]. The images of a list may differ in size; a smaller one is
+        enlarged by a whole factor as far as it fits.
+    titles : sequence of n strings, optional
+        One title above each image.
+    columns : int, optional
+        Images in a row. By default the grid is about as wide as it is high.
+    alt : str, optional
+        What the picture shows, for readers who cannot see it.
+    path : str or Path, optional
+        Also write the figure to this file.
+
+    Notes
+    -----
+    Pixels are enlarged by a whole factor without smoothing. Grids wider than 1,200
+    pixels are averaged down by a whole factor: show a crop to see noise or detail.
+    """
+    images = check_images(images)
+    if columns is None:
+        columns = math.ceil(math.sqrt(len(images)))
+    if columns < 1:
+        raise ValueError(f"columns={columns}: a grid needs at least 1 column.")
+    columns = min(columns, len(images))
+    if titles is not None:
+        titles = [str(title) for title in titles]
+        if len(titles) != len(images):
+            raise ValueError(
+                f"{len(titles)} titles for {len(images)} images: give one title an "
+                "image, or none."
+            )
+    noun = "image" if len(images) == 1 else "images"
+    alt = alt or f"Grid of {len(images)} {noun}, {columns} in a row"
+    show_figure(draw_grid(images, titles, columns), alt, path)
+
+
+def show_comparison(columns, titles=None, *, alt=None, path=None):
+    """Show versions of the same images side by side: a column a version.
+
+    Parameters
+    ----------
+    columns : dict of str to images
+        For example ``{"clean": x, "damaged": y, "restored": z}``. Each value holds the
+        same number of images, as for `show_images`; row i shows the i-th of each.
+        The keys are written above the first row.
+    titles : dict of str to sequence of strings, optional
+        For some or all columns, a line above each image, such as its PSNR.
+    alt, path : optional
+        As for `show_images`.
+    """
+    titles = titles or {}
+    unknown = [name for name in titles if name not in columns]
+    if unknown:
+        raise ValueError(
+            f"titles for {unknown[0]!r}, which is no column; the columns are "
+            f"{', '.join(columns)}."
+        )
+    if not columns:
+        raise ValueError("No columns: give a dict such as {'clean': x, 'damaged': y}.")
+    table = {name: check_images(images, name) for name, images in columns.items()}
+    rows = len(next(iter(table.values())))
+    for name in columns:
+        if len(table[name]) != rows:
+            counts = ", ".join(f"{name} {len(table[name])}" for name in table)
+            raise ValueError(
+                f"Columns of different lengths: {counts}. Give equal ones."
+            )
+        if name in titles and len(titles[name]) != rows:
+            raise ValueError(
+                f"{len(titles[name])} titles for the {rows} images of {name!r}: give "
+                "one title an image."
+            )
+    cells, texts = [], []
+    for row in range(rows):
+        for name, images in table.items():
+            cells.append(images[row])
+            lines = [name] if row == 0 else []
+            if name in titles:
+                lines.append(str(titles[name][row]))
+            texts.append("\n".join(lines))
+    noun = "image" if rows == 1 else "images"
+    alt = alt or f"Comparison of {rows} {noun}, side by side: {', '.join(columns)}"
+    show_figure(draw_grid(cells, texts, len(columns)), alt, path)
+
+
+def show_history(history, *metrics, reference=None, alt=None, path=None):
+    """Show how losses and metrics went from epoch to epoch.
+
+    Parameters
+    ----------
+    history : keras.callbacks.History or its `.history` dict
+        What `fit` returns.
+    *metrics : str
+        The curves to draw, such as ``"loss"``; all when none is named. The validation
+        curve of each is dashed, in the same colour.
+    reference : dict of str to float, optional
+        Horizontal lines with their labels, such as ``{"2 ln 2": 1.386}``.
+    alt, path : optional
+        As for `show_images`.
+    """
+    values = getattr(history, "history", history)
+    if not values:
+        raise ValueError("The history is empty: train for an epoch with fit first.")
+    metrics = metrics or [name for name in values if not name.startswith("val_")]
+    for name in metrics:
+        if name not in values:
+            raise ValueError(f"No {name!r} in the history; it has {', '.join(values)}.")
+    figure, axes = plt.subplots(figsize=(5.5, 3), dpi=DPI, layout="constrained")
+    figure.set_facecolor("white")
+    for index, name in enumerate(metrics):
+        color = PALETTE[index % len(PALETTE)]
+        for key, style in ((name, "-"), (f"val_{name}", "--")):
+            if key in values:
+                curve = np.asarray(values[key], dtype=float)
+                marker = "o" if len(curve) == 1 else None
+                epochs = np.arange(1, len(curve) + 1)
+                axes.plot(epochs, curve, style, color=color, marker=marker, label=key)
+    for label, height in (reference or {}).items():
+        axes.axhline(height, color="0.4", linestyle=":", label=label)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(metrics[0] if len(metrics) == 1 else "value")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False)
+    last = [f"{name} ends at {float(values[name][-1]):.3g}" for name in metrics]
+    alt = alt or f"Curves over {len(values[metrics[0]])} epochs: {', '.join(last)}"
+    show_figure(figure, alt, path)
+
+
+class SampleGrid(keras.callbacks.Callback):
+    """Show what a generator draws while it trains: a row an epoch, a column a latent.
+
+    The same latent vectors are drawn every time, so that each column shows one of them
+    on its way from noise to image. Row 0 is drawn before training. A notebook keeps one
+    figure that grows; a script shows nothing, and writes to `path` if one is given.
+
+    Parameters
+    ----------
+    count : int
+        How many images to draw.
+    every : int
+        Draw after every so many epochs; the last epoch is always drawn.
+    seed : int
+        Chooses the latent vectors: ``model.sample(count, seed=seed)`` draws them.
+    path : str or Path, optional
+        ``"samples.png"`` is rewritten with the newest images, ``"samples-{epoch}.png"``
+        keeps every epoch, ``"samples.gif"`` is an animation of all epochs so far. A
+        file is replaced as a whole, so it is never half-written.
+
+    Attributes
+    ----------
+    epochs : list of int
+        How many epochs the model had been trained when each row was drawn.
+    images : list of arrays (count, height, width, channels)
+        The row of each of these epochs.
+    """
+
+    MAX_ROWS = (
+        8  # a longer training shows evenly spaced epochs, first and last included
+    )
+
+    def __init__(self, count=10, every=1, seed=0, path=None):
+        super().__init__()
+        for name, value in (("count", count), ("every", every)):
+            if value < 1:
+                raise ValueError(f"{name}={value}: it must be at least 1.")
+        if path is not None and Path(path).suffix not in (".png", ".gif"):
+            raise ValueError(f"path={str(path)!r}: it must end in .png or .gif.")
+        self.count, self.every, self.seed, self.path = count, every, seed, path
+        self.epochs, self.images = [], []
+
+    def on_train_begin(self, logs=None):
+        if not hasattr(self.model, "sample"):
+            raise TypeError(
+                f"SampleGrid needs a model with sample(count, seed=...), such as "
+                f"tfgen.GAN; {type(self.model).__name__} has none."
+            )
+        self._display = None
+        self._trained = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._trained is None:  # the first epoch of this fit; a resumed one is not 0
+            if self.epochs and self.epochs[-1] > epoch:
+                self.epochs, self.images = [], []
+            self._trained = epoch
+            self._draw()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._trained = epoch + 1
+        if self._trained % self.every == 0:
+            self._draw()
+
+    def on_train_end(self, logs=None):
+        if self._trained is not None:
+            self._draw()
+
+    def _draw(self):
+        """Draw the row of the current epoch, unless it is there already."""
+        if not (self.epochs and self.epochs[-1] == self._trained):
+            images = self.model.sample(self.count, seed=self.seed)
+            self.images.append(np.stack(check_images(images, "model.sample")))
+            self.epochs.append(self._trained)
+            if self.path is not None:
+                self._write_path()
+        if in_notebook():
+            self._update_display()
+
+    def _update_display(self):
+        rows = np.linspace(
+            0, len(self.epochs) - 1, min(len(self.epochs), self.MAX_ROWS)
+        )
+        rows = rows.round().astype(int)
+        epochs = [self.epochs[row] for row in rows]
+        cells = [image for row in rows for image in self.images[row]]
+        figure = draw_grid(
+            cells, columns=self.count, labels=[f"epoch {epoch}" for epoch in epochs]
+        )
+        alt = (
+            f"Samples from the same {self.count} latent vectors, one row each after "
+            f"epochs {', '.join(map(str, epochs))}"
+        )
+        bundle = make_bundle(figure, alt)
+        plt.close(figure)
+        if self._display is None:
+            self._display = display_bundle(bundle, alt, display_id=True)
+        else:
+            self._display.update(bundle, metadata=make_metadata(alt), raw=True)
+
+    def _write_path(self):
+        buffer = io.BytesIO()
+        columns = math.ceil(math.sqrt(self.count))
+        if Path(self.path).suffix == ".png":
+            make_picture(self.images[-1], columns).save(buffer, "png")
+        else:
+            first, *rest = [make_picture(images, columns) for images in self.images]
+            durations = [500] * len(rest) + [2000]  # milliseconds; rest on the last
+            first.save(
+                buffer,
+                "gif",
+                save_all=True,
+                append_images=rest,
+                duration=durations,
+                loop=0,
+            )
+        write_whole(str(self.path).format(epoch=self.epochs[-1]), buffer.getvalue())
