@@ -24,7 +24,7 @@ from tfgen.metrics import frechet_distance
 class TfgenGAN(tfgen.GAN):
     """`tfgen.GAN` with every default, built like the peers."""
 
-    batch_size = 64
+    batch_size = 32
 
     def __init__(self):
         shape = (28, 28, 1)
@@ -84,7 +84,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--marks", type=float, nargs="+", default=[30, 180])
-    parser.add_argument("--long", type=float, help="seed 0 of the peers goes on so long")
+    parser.add_argument("--long", type=float, help="seconds for seed 0 of the peers")
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=RECIPES)
     options = parser.parse_args()
 
@@ -104,7 +104,8 @@ def main():
 
     noise = np.random.default_rng(0).random((10_000, 28, 28, 1), np.float32)
     print(f"classifier: {accuracy:.1%} of the test images")
-    print(f"real test images {distance(images_of('test')):.3f}, noise {distance(noise):.0f}")
+    floor = distance(images_of("test"))
+    print(f"real test images {floor:.3f}, uniform noise {distance(noise):.0f}")
 
     table = {}
     for seed in range(options.seeds):
@@ -118,12 +119,10 @@ def main():
             if options.long and seed == 0 and name != "tfgen.GAN":
                 marks = [*marks, options.long]
             score = Score(marks, lambda model: distance(model.sample(10_000, seed=1)))
-            model.fit(
-                data, epochs=10_000, verbose=0, shuffle=False, callbacks=[score]
-            )
+            model.fit(data, epochs=10_000, verbose=0, shuffle=False, callbacks=[score])
             for mark, result in zip(marks, score.results, strict=True):
                 table.setdefault((name, mark), []).append(result)
-                print(f"seed {seed}  {name:18s} {mark:4.0f} s {result:8.2f}", flush=True)
+                print(f"seed {seed}  {name:18s} {mark:4.0f} s {result:8.2f}")
 
     print("\nmean and range over seeds")
     for (name, mark), results in table.items():

@@ -55,7 +55,9 @@ def wait_for(condition, seconds=60):
 
 
 def read(builder, split):
-    """All examples of a split as a dict of lists."""
+    """All examples of a split as a dict of arrays or, for photos, of lists."""
+    if builder.name == "glyphs":
+        return tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
     examples = list(tfds.as_numpy(builder.as_dataset(split=split)))
     return {name: [example[name] for example in examples] for name in examples[0]}
 

@@ -57,7 +57,7 @@ def check_sizes(image_shape, **others):
     )
 
 
-def build_generator(image_shape=(32, 32, 1), latent_dim=64, width=64):
+def build_generator(image_shape=(32, 32, 1), latent_dim=64, width=48):
     """Build the network that turns latent vectors into images.
 
     Parameters
@@ -84,28 +84,17 @@ def build_generator(image_shape=(32, 32, 1), latent_dim=64, width=64):
         sizes that work.
     """
     halvings = check_sizes(image_shape, latent_dim=latent_dim, width=width)
-    rows, columns = (side // 2**halvings for side in image_shape[:2])
-    filters = [width * min(2**level, 8) for level in range(halvings)]
-
-    network = keras.Sequential(name="generator")
-    network.add(layers.Input((latent_dim,)))
-    network.add(layers.Dense(rows * columns * filters[-1], use_bias=False))
-    network.add(layers.Reshape((rows, columns, filters[-1])))
-    network.add(layers.BatchNormalization(momentum=0.9))
-    network.add(layers.ReLU())
-    for count in reversed(filters[:-1]):
-        network.add(
-            layers.Conv2DTranspose(
-                count, kernel_size=4, strides=2, padding="same", use_bias=False
-            )
-        )
+    height, columns = (side // 2**halvings for side in image_shape[:2])
+    *hidden, first = (width * min(2**level, 8) for level in range(halvings))
+    network = keras.Sequential([layers.Input((latent_dim,))], name="generator")
+    network.add(layers.Dense(height * columns * first, use_bias=False))
+    network.add(layers.Reshape((height, columns, first)))
+    for filters in (*reversed(hidden), image_shape[2]):
         network.add(layers.BatchNormalization(momentum=0.9))
         network.add(layers.ReLU())
-    network.add(
-        layers.Conv2DTranspose(image_shape[2], kernel_size=4, strides=2, padding="same")
-    )
+        network.add(layers.Conv2DTranspose(filters, 4, strides=2, padding="same"))
     network.add(layers.Activation("tanh", dtype="float32"))
-    network.add(layers.Rescaling(0.5, offset=0.5, dtype="float32"))  # [-1, 1] to [0, 1]
+    network.add(layers.Rescaling(0.5, offset=0.5, dtype="float32"))  # to [0, 1]
     return network
 
 
@@ -133,18 +122,12 @@ def build_discriminator(image_shape=(32, 32, 1), width=32):
         sizes that work.
     """
     halvings = check_sizes(image_shape, width=width)
-    network = keras.Sequential(name="discriminator")
-    network.add(layers.Input(image_shape))
+    network = keras.Sequential([layers.Input(image_shape)], name="discriminator")
     network.add(layers.Rescaling(2.0, offset=-1.0))  # [0, 1] to [-1, 1]
-    for level in range(halvings):
+    for level in range(halvings + 1):  # one more than the generator doubles
+        filters = width * min(2**level, 8)
         network.add(
-            layers.Conv2D(
-                width * min(2**level, 8),
-                kernel_size=4,
-                strides=2,
-                padding="same",
-                use_bias=False,
-            )
+            layers.Conv2D(filters, 4, strides=2, padding="same", use_bias=False)
         )
         if level > 0:
             network.add(layers.BatchNormalization(momentum=0.9))
@@ -288,19 +271,19 @@ class GAN(keras.Model):
         Parameters
         ----------
         generator_optimizer, discriminator_optimizer : keras.optimizers.Optimizer
-            Default: Adam with ``beta_1=0.5`` and a learning rate of 5e-4 for
-            the generator and 1e-3 for the discriminator.
+            Default: Adam with ``beta_1=0.5`` and a learning rate of 2e-3 for
+            the generator and 5e-4 for the discriminator.
         **kwargs
             Passed to `keras.Model.compile`. XLA is off by default: it drops
             the checks for values out of range.
         """
         super().compile(optimizer=None, **{"jit_compile": False, **kwargs})
         self.generator_optimizer = _ready(
-            generator_optimizer or keras.optimizers.Adam(5e-4, beta_1=0.5),
+            generator_optimizer or keras.optimizers.Adam(2e-3, beta_1=0.5),
             self.generator,
         )
         self.discriminator_optimizer = _ready(
-            discriminator_optimizer or keras.optimizers.Adam(1e-3, beta_1=0.5),
+            discriminator_optimizer or keras.optimizers.Adam(5e-4, beta_1=0.5),
             self.discriminator,
         )
 
