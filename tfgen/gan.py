@@ -446,6 +446,8 @@ class GAN(keras.Model):
         return cls(**{**config, **networks})
 
     def get_compile_config(self):
+        if not self.compiled:
+            return None
         return {
             name: keras.saving.serialize_keras_object(getattr(self, name))
             for name in ("generator_optimizer", "discriminator_optimizer")
@@ -487,6 +489,12 @@ NOT_FINITE = (
 
 def _check_networks(generator, discriminator):
     """Raise ValueError unless the two networks fit together."""
+    for role, network in (("generator", generator), ("discriminator", discriminator)):
+        if not network.built:
+            raise ValueError(
+                f"The {role} does not know its input yet: begin it with "
+                "keras.Input(shape)."
+            )
     if len(generator.input_shape) != 2:
         raise ValueError(
             "The generator must take latent vectors of shape (n, latent_dim); it "
