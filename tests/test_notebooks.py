@@ -97,7 +97,8 @@ def check_prose_before_code(notebook, path):
             continue
         if before is None or before.cell_type != "markdown":
             # An exercise or its solution may be followed by the cell that judges it.
-            if not re.search(r"^(assert|np\.testing\.assert_)", cell.source, re.MULTILINE):
+            judges = r"^(assert |np\.testing\.assert_)"
+            if not re.search(judges, cell.source, re.MULTILINE):
                 yield f"has code that no prose introduces: {first_line(cell)}"
 
 
