@@ -1,7 +1,7 @@
 """All 26 letters: a GAN trained on the glyphs for a given time, judged by a classifier.
 
     python benchmarks/letters.py                                # 3 seeds, 80 s each
-    python benchmarks/letters.py --seeds 1 --seconds 600 --picture letters.png
+    python benchmarks/letters.py --seeds 1 --seconds 65 --picture letters.png
 
 The judge is trained on the real training letters and tested on the test split. For
 each seed it counts the letters among 10,000 samples; row 0 is the untrained GAN.
