@@ -236,3 +236,35 @@ def _cover(image, size, keep_all):
         top, left = tf.unstack((scaled - size) // 2)
         image = tf.slice(image, [top, left, 0], [*size, channels])
     return image
+
+
+def binarize(images, threshold=0.5, seed=None):
+    """Turn grey images into images of 0 and 1.
+
+    Parameters
+    ----------
+    images : array or tensor
+        float32 in [0, 1].
+    threshold : float
+        Pixels above it become 1. Ignored if a seed is given.
+    seed : int or scalar tensor, optional
+        Draw each pixel with its grey value as the probability of a 1, as
+        Salakhutdinov and Murray (2008) do for MNIST. Equal seeds and shapes give
+        equal draws; in training, give each batch its own:
+        ``tf.data.Dataset.zip(images, tf.data.Dataset.random(seed=0)).map(
+        lambda x, s: binarize(x, seed=s))``.
+
+    Returns
+    -------
+    tensor
+        The same shape, float32, only 0 and 1.
+
+    Notes
+    -----
+    Scores on differently binarised images cannot be compared: say which was used.
+    """
+    images = tf.convert_to_tensor(images, tf.float32)
+    if seed is not None:
+        seeds = tf.stack([tf.cast(seed, tf.int64), 0])
+        threshold = tf.random.stateless_uniform(tf.shape(images), seeds)
+    return tf.cast(images > threshold, tf.float32)

@@ -1,0 +1,256 @@
+"""Images as bytes: the quantised latents of a VAE, written by an arithmetic coder.
+
+A model that gives an image the probability p can write it in little more than
+-log2 p bits (Shannon, 1948; Rissanen, 1976, for arithmetic coding). Here the image
+is described by the latent means of a VAE, rounded to multiples of a step, under the
+standard normal prior; the decoder's image is what comes back.
+"""
+
+import binascii
+import hashlib
+import io
+import math
+from statistics import NormalDist
+
+import numpy as np
+from PIL import Image
+
+PRECISION = 2**24  # probabilities are coded as multiples of about 1 / PRECISION
+LIMIT = 8.0  # latents further from 0 are clipped; the prior never reaches it
+
+
+def latent_steps(vae, images, scale=1.0):
+    """Choose how coarsely each latent dimension may be rounded.
+
+    Parameters
+    ----------
+    vae : VAE
+        A trained model.
+    images : array, (n, height, width, channels)
+        Training images.
+    scale : float
+        Above 0. The step is this many standard deviations of the encoder's
+        Gaussian, which is the error that the decoder was trained to bear.
+
+    Returns
+    -------
+    numpy.ndarray, (latent_dim,)
+        float64. Dimensions that the model does not use get steps near `scale`,
+        and cost next to nothing.
+    """
+    _, log_variance = vae.encode(images)
+    return scale * np.exp(0.5 * log_variance.astype(np.float64)).mean(axis=0)
+
+
+class LatentCoder:
+    """Write images as a few bytes each, and read them back.
+
+    Parameters
+    ----------
+    vae : VAE
+        A trained model. The reader needs the same one.
+    steps : float or array, (latent_dim,)
+        Quantisation step of each latent dimension, in (0, 8]; see
+        `latent_steps`. The reader needs the same ones: save them with `np.save`.
+
+    Raises
+    ------
+    ValueError
+        For steps of another number or out of range.
+
+    Notes
+    -----
+    Each image becomes 2 bytes that tell the model and the steps, 2 bytes of
+    checksum (CRC-16) and the code. A code shorter than 4 bytes is common.
+    """
+
+    def __init__(self, vae, steps):
+        steps = np.asarray(steps, np.float64)
+        if steps.shape not in ((), (vae.latent_dim,)):
+            raise ValueError(
+                f"One step, or one for each of the {vae.latent_dim} latent dimensions, "
+                f"is needed; got shape {steps.shape}."
+            )
+        if not ((steps > 0) & (steps <= LIMIT)).all():
+            raise ValueError(f"Steps must be above 0 and at most {LIMIT}; got {steps}.")
+        self.vae = vae
+        self.steps = np.broadcast_to(steps, (vae.latent_dim,))
+        self.tables = [_cumulative_counts(step) for step in self.steps]
+
+    def compress(self, images):
+        """Images, (n, height, width, channels) in [0, 1], as a list of n bytes
+        objects. Raises what `VAE.encode` raises."""
+        means, _ = self.vae.encode(images)
+        reach = [len(table) // 2 - 1 for table in self.tables]
+        numbers = np.clip(
+            np.rint(means / self.steps).astype(int), np.negative(reach), reach
+        )
+        signature = self._signature()
+        codes = [encode(row, self.tables) for row in (numbers + reach).tolist()]
+        return [signature + checksum(code) + code for code in codes]
+
+    def decompress(self, codes):
+        """The images, (n, height, width, channels) float32 in [0, 1], that
+        `compress` wrote as a list of n bytes objects.
+
+        Raises ValueError for bytes that are damaged, were written with another
+        model or other steps, or are none.
+        """
+        if isinstance(codes, bytes | bytearray):
+            raise ValueError("decompress() takes a list of codes: write [code].")
+        if not len(codes):
+            raise ValueError("There is no code: at least one is needed.")
+        signature, numbers = self._signature(), []
+        for sealed in map(bytes, codes):
+            code = sealed[4:]
+            if len(sealed) < 4 or sealed[:2] != signature:
+                raise ValueError(
+                    "These bytes were not written with this model and these steps. "
+                    "Use the weights and the steps that compressed the image."
+                )
+            if sealed[2:4] != checksum(code):
+                raise ValueError("The bytes are damaged: their checksum is wrong.")
+            numbers.append(decode(code, self.tables))
+        reach = [len(table) // 2 - 1 for table in self.tables]
+        return self.vae.decode((np.array(numbers) - reach) * self.steps)
+
+    def _signature(self):
+        """Two bytes that tell this decoder and these steps from others."""
+        digest = hashlib.sha256(self.steps.tobytes())
+        for weight in self.vae.decoder.get_weights():
+            digest.update(weight.tobytes())
+        return digest.digest()[:2]
+
+
+def checksum(code):
+    """CRC-16 of bytes, as 2 bytes; it finds every error of up to 16 bits in a row."""
+    return binascii.crc_hqx(code, 0).to_bytes(2)
+
+
+def _cumulative_counts(step):
+    """Counts, proportional to the prior's probability, below each multiple of the
+    step from -LIMIT to LIMIT; one more entry for their sum."""
+    reach = math.ceil(LIMIT / step)
+    edges = [(k - 0.5) * step for k in range(-reach + 1, reach + 1)]
+    below = [0.0, *map(NormalDist().cdf, edges), 1.0]
+    counts = [max(1, round(PRECISION * mass)) for mass in np.diff(below)]
+    return [0, *np.cumsum(counts).tolist()]
+
+
+def encode(symbols, tables):
+    """Arithmetic coding: a sequence of symbols as the shortest bytes.
+
+    Each symbol narrows an interval of [0, 1) to the part that its probability
+    gives it; the bytes are the shortest binary fraction in the last interval.
+    Python's integers are exact, so nothing is ever rounded.
+
+    Parameters
+    ----------
+    symbols : sequence of int
+        Symbol i is at least 0 and less than ``len(tables[i]) - 1``.
+    tables : sequence of lists of int
+        Table i: how many counts lie below each symbol; its last entry is their sum.
+
+    Returns
+    -------
+    bytes
+    """
+    low, width, whole = 0, 1, 1  # the interval [low, low + width) / whole
+    for symbol, table in zip(symbols, tables, strict=True):
+        below, above = table[symbol], table[symbol + 1]
+        low = low * table[-1] + width * below
+        width *= above - below
+        whole *= table[-1]
+    length = 0
+    while True:
+        fraction = -(-low * 256**length // whole)  # rounded up
+        if fraction * whole < (low + width) * 256**length:
+            return fraction.to_bytes(length)
+        length += 1
+
+
+def decode(code, tables):
+    """The symbols that `encode` wrote with the same tables; a list of int."""
+    part, whole = int.from_bytes(code), 256 ** len(code)  # the fraction part / whole
+    symbols = []
+    for table in tables:
+        count = part * table[-1] // whole
+        symbol = int(np.searchsorted(table, count, side="right")) - 1
+        part = part * table[-1] - table[symbol] * whole
+        whole *= table[symbol + 1] - table[symbol]
+        symbols.append(symbol)
+    return symbols
+
+
+def png_bytes(image, error):
+    """The smallest PNG that shows an image with at most a given error.
+
+    PNG itself loses nothing, so the image is made smaller, and given fewer grey
+    levels, as far as the error allows.
+
+    Parameters
+    ----------
+    image : array, (height, width, channels)
+        In [0, 1]; 1 or 3 channels.
+    error : float
+        Largest mean squared error, at least 0.
+
+    Returns
+    -------
+    bytes
+        A PNG file; scaled back to the size of the image (bicubic), it has at most
+        this error, beside the rounding to 8 bits.
+    """
+    image = np.asarray(image, np.float32)
+    if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
+        raise ValueError(
+            "An image of shape (height, width, 1) or (height, width, 3) is needed; got "
+            f"{image.shape}."
+        )
+    if not (image.min() >= 0 and image.max() <= 1):
+        raise ValueError(
+            f"Pixels must be in [0, 1]; this image runs from {image.min()} to "
+            f"{image.max()}."
+        )
+    if not error >= 0:
+        raise ValueError(f"error is a mean squared error of at least 0; got {error}.")
+    height, width, channels = image.shape
+    files = []
+    for eighths in range(1, 9):
+        size = [max(1, side * eighths // 8) for side in (width, height)]
+        small = _resize(image, size)
+        for levels in (2, 4, 16, 256):
+            coarse = np.rint(small * (levels - 1)) / (levels - 1)
+            shown = _resize(coarse, (width, height))
+            exact = eighths == 8 and levels == 256
+            if exact or np.mean((shown - image) ** 2) <= error:
+                files.append(_write_png(coarse, levels))
+    return min(files, key=len)
+
+
+def _resize(image, size):
+    """Bicubic resizing to (width, height), channel by channel in float32."""
+    if image.shape[1::-1] == tuple(size):
+        return image
+    planes = [Image.fromarray(plane) for plane in np.moveaxis(image, -1, 0)]
+    resized = [plane.resize(size, Image.Resampling.BICUBIC) for plane in planes]
+    return np.clip(np.stack(resized, axis=-1), 0, 1)
+
+
+def _write_png(image, levels):
+    """A PNG file of an image with so many grey levels, at its smallest bit depth."""
+    if image.shape[2] == 3:
+        picture = Image.fromarray(np.rint(image * 255).astype(np.uint8))
+    elif levels == 2:
+        picture = Image.fromarray(image[..., 0] > 0.5)
+    elif levels == 256:
+        picture = Image.fromarray(np.rint(image[..., 0] * 255).astype(np.uint8))
+    else:
+        picture = Image.fromarray(
+            np.rint(image[..., 0] * (levels - 1)).astype(np.uint8)
+        )
+        greys = np.linspace(0, 255, levels).astype(np.uint8)
+        picture.putpalette(np.repeat(greys, 3).tobytes())
+    file = io.BytesIO()
+    picture.save(file, "PNG", optimize=True, bits=max(1, int(math.log2(levels))))
+    return file.getvalue()
