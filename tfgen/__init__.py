@@ -24,7 +24,13 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         frechet_distance,
         mutual_information_gap,
     )
-    from tfgen.plot import SampleGrid, show_comparison, show_history, show_images
+    from tfgen.plot import (
+        SampleGrid,
+        show_comparison,
+        show_history,
+        show_images,
+        show_tradeoff,
+    )
     from tfgen.vae import (
         VAE,
         bernoulli_log_likelihood,
@@ -61,4 +67,5 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         "show_comparison",
         "show_history",
         "show_images",
+        "show_tradeoff",
     ]

@@ -117,7 +117,7 @@ class LatentCoder:
     def _signature(self):
         """Two bytes that tell this decoder and these steps from others."""
         digest = hashlib.sha256(self.steps.tobytes())
-        for weight in self.vae.decoder.get_weights():
+        for weight in self.vae.averaged_decoder.get_weights():
             digest.update(weight.tobytes())
         return digest.digest()[:2]
 

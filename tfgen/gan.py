@@ -387,26 +387,34 @@ class GAN(keras.Model):
         latents = keras.random.normal((count, self.latent_dim), seed=seed)
         return self.predict(latents, batch_size=256, verbose=0)
 
-    def check_images(self, data):
-        """The images of one batch, checked: no labels, shape, type and range."""
+    def check_form(self, data):
+        """The images of a batch or of its description, or ValueError for labels, a
+        shape or a type that the networks cannot take."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         if labels is not None:
             raise ValueError(
                 "This GAN trains on images alone, but the data holds labels too. "
                 "Drop them: dataset.map(lambda image, label: image)."
             )
-        if tuple(images.shape[1:]) != self.image_shape:
+        if not tf.TensorShape(images.shape).is_compatible_with(
+            (None, *self.image_shape)
+        ):
             raise ValueError(
                 f"The networks are built for images of shape (n, "
                 f"{', '.join(map(str, self.image_shape))}); got "
                 f"{tuple(images.shape)}. Resize the images or build the networks "
                 f"with their image_shape."
             )
-        if not images.dtype.is_floating:
+        if not tf.as_dtype(images.dtype).is_floating:
             raise ValueError(
-                f"Images must be float32 in [0, 1]; got {images.dtype.name}. "
-                "Divide 8-bit images by 255."
+                f"Images must be float32 in [0, 1]; got "
+                f"{tf.as_dtype(images.dtype).name}. Divide 8-bit images by 255."
             )
+        return images
+
+    def check_images(self, data):
+        """The images of one batch, checked: no labels, shape, type and range."""
+        images = self.check_form(data)
         low, high = tf.reduce_min(images), tf.reduce_max(images)
         in_range = tf.debugging.Assert(
             (low >= 0) & (high <= 1),
@@ -420,12 +428,12 @@ class GAN(keras.Model):
         if isinstance(x, tf.data.Dataset):
             callbacks.append(_DataOrder(x))
             kwargs.setdefault("shuffle", False)  # the dataset shuffles itself
-        with _plain_errors():
+        with self._plain_errors(x):
             return super().fit(x, y, *args, callbacks=callbacks, **kwargs)
 
-    def evaluate(self, *args, **kwargs):
-        with _plain_errors():
-            return super().evaluate(*args, **kwargs)
+    def evaluate(self, x=None, *args, **kwargs):
+        with self._plain_errors(x):
+            return super().evaluate(x, *args, **kwargs)
 
     def get_config(self):
         return {
@@ -460,6 +468,25 @@ class GAN(keras.Model):
                 for name, optimizer in config.items()
             }
         )
+
+    @contextlib.contextmanager
+    def _plain_errors(self, data=None):
+        """Check the form of arrays and datasets first, and replace TensorFlow's
+        report of a failed check in the graph by the check's message."""
+        if isinstance(data, tf.data.Dataset):
+            self.check_form(data.element_spec)
+        elif isinstance(data, np.ndarray | tf.Tensor):
+            self.check_form(data)
+        try:
+            yield
+        except tf.errors.InvalidArgumentError as error:
+            text = str(error)
+            if NOT_FINITE in text:
+                raise FloatingPointError(NOT_FINITE + ".") from None
+            pattern = re.escape(OUT_OF_RANGE).replace(r"\{\}", ".*?")
+            if found := re.search(pattern, text):
+                raise ValueError(found[0]) from None
+            raise
 
     def _random_states(self):
         """The states of every random generator, dropout's included."""
@@ -521,21 +548,6 @@ def _ready(optimizer, network):
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(network.trainable_variables)
     return optimizer
-
-
-@contextlib.contextmanager
-def _plain_errors():
-    """Replace TensorFlow's report of a failed check by the check's message."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        text = str(error)
-        if NOT_FINITE in text:
-            raise FloatingPointError(NOT_FINITE + ".") from None
-        pattern = re.escape(OUT_OF_RANGE).replace(r"\{\}", ".*?")
-        if found := re.search(pattern, text):
-            raise ValueError(found[0]) from None
-        raise
 
 
 class _DataOrder(keras.callbacks.Callback):

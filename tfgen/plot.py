@@ -175,6 +175,38 @@ def show_history(history, *metrics, reference=None, alt=None, path=None):
     show_figure(figure, alt, path)
 
 
+def show_tradeoff(curves, x_label, y_label, *, alt=None, path=None):
+    """Show two quantities against each other, one line of marked points a method.
+
+    Parameters
+    ----------
+    curves : dict of str to dict of str to (float, float)
+        For each method its points: the name that is written beside it, such as
+        ``"beta 4"``, and its two values.
+    x_label, y_label : str
+        The quantities, with their units.
+    alt, path : optional
+        As for `show_images`.
+    """
+    if not curves or not all(curves.values()):
+        raise ValueError("Every curve needs a point; got " + repr(curves) + ".")
+    figure, axes = plt.subplots(figsize=(5.5, 3.5), dpi=DPI, layout="constrained")
+    figure.set_facecolor("white")
+    for index, (name, points) in enumerate(curves.items()):
+        x, y = zip(*points.values(), strict=True)
+        axes.plot(x, y, "o-", color=PALETTE[index % len(PALETTE)], label=name)
+        for label, point in points.items():
+            axes.annotate(label, point, (5, 5), textcoords="offset points", fontsize=8)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.margins(0.15)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(curves) > 1:
+        axes.legend(fontsize=8, frameon=False)
+    alt = alt or f"{y_label} against {x_label}: {', '.join(curves)}"
+    show_figure(figure, alt, path)
+
+
 class SampleGrid(keras.callbacks.Callback):
     """Show what a generator draws while it trains: a row an epoch, a column a latent.
 

@@ -60,7 +60,7 @@ def check_sizes(image_shape, **others):
     )
 
 
-def build_encoder(image_shape=(32, 32, 1), latent_dim=16, width=32):
+def build_encoder(image_shape=(32, 32, 1), latent_dim=16, width=16):
     """Build the network that describes an image by a Gaussian over latent vectors.
 
     Parameters
@@ -89,17 +89,16 @@ def build_encoder(image_shape=(32, 32, 1), latent_dim=16, width=32):
     halvings = check_sizes(image_shape, latent_dim=latent_dim, width=width)
     network = keras.Sequential([layers.Input(image_shape)], name="encoder")
     network.add(layers.Rescaling(2.0, offset=-1.0))  # [0, 1] to [-1, 1]
-    for level in range(halvings):
+    for level in range(halvings + 1):  # one more than the decoder doubles
         filters = width * min(2**level, 8)
         network.add(layers.Conv2D(filters, 4, strides=2, padding="same"))
         network.add(layers.Activation("silu"))
     network.add(layers.Flatten())
-    network.add(layers.Dense(256, activation="silu"))
     network.add(layers.Dense(2 * latent_dim, dtype="float32"))
     return network
 
 
-def build_decoder(image_shape=(32, 32, 1), latent_dim=16, width=32):
+def build_decoder(image_shape=(32, 32, 1), latent_dim=16, width=16):
     """Build the network that turns latent vectors into the logits of pixels.
 
     Parameters
@@ -129,7 +128,7 @@ def build_decoder(image_shape=(32, 32, 1), latent_dim=16, width=32):
     height, columns = (side // 2**halvings for side in image_shape[:2])
     *hidden, first = (width * min(2**level, 8) for level in range(halvings))
     network = keras.Sequential([layers.Input((latent_dim,))], name="decoder")
-    network.add(layers.Dense(256, activation="silu"))
+    network.add(layers.Dense(8 * width, activation="silu"))
     network.add(layers.Dense(height * columns * first))
     network.add(layers.Reshape((height, columns, first)))
     for filters in (*reversed(hidden), image_shape[2]):
@@ -272,6 +271,11 @@ class VAE(keras.Model):
     warm_up : int
         Number of training steps in which the weight rises from 0 to beta
         (Bowman et al., 2015, arXiv:1511.06349).
+    average_decay : float
+        Decay of the running average of both networks' weights, in [0, 1). The
+        averaged networks are the ones that are evaluated and used; 0 turns the
+        averaging off. Early in training the decay is lower, so that the average
+        always spans about the last tenth of the steps.
     seed : int, optional
         Seed of the noise in training. Without it, Keras' global seed decides
         (`keras.utils.set_random_seed`).
@@ -301,19 +305,23 @@ class VAE(keras.Model):
         scale=None,
         beta=1.0,
         warm_up=0,
+        average_decay=0.999,
         seed=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         _check_networks(encoder, decoder)
-        _check_options(likelihood, scale, beta, warm_up)
+        _check_options(likelihood, scale, beta, warm_up, average_decay)
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihood
         self.scale = scale
         self.beta = beta
         self.warm_up = warm_up
+        self.average_decay = average_decay
         self.seed = seed
+        self.averaged_encoder = _copy(encoder)
+        self.averaged_decoder = _copy(decoder)
         self.latent_dim = decoder.input_shape[-1]
         self.image_shape = tuple(encoder.input_shape[1:])
         self.noise = keras.random.SeedGenerator(seed)
@@ -336,12 +344,12 @@ class VAE(keras.Model):
         return list(self.step_metrics.values())
 
     def compile(self, optimizer=None, **kwargs):
-        """Choose the optimizer; the default is Adam with a learning rate of 1e-3.
+        """Choose the optimizer; the default is Adam with a learning rate of 3e-3.
 
         Other arguments are passed to `keras.Model.compile`. XLA is off by
         default: it drops the checks for values out of range.
         """
-        optimizer = optimizer or keras.optimizers.Adam(1e-3)
+        optimizer = optimizer or keras.optimizers.Adam(3e-3)
         super().compile(optimizer, **{"jit_compile": False, **kwargs})
         # Built now, so that a saved state finds its place.
         self.optimizer.build(self.trainable_variables)
@@ -360,6 +368,7 @@ class VAE(keras.Model):
 
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
+        self.average_weights()
         return self.track(loss, distortion, rate)
 
     def test_step(self, data):
@@ -368,17 +377,20 @@ class VAE(keras.Model):
         # A fixed seed: equal weights and images give equal figures.
         noise = keras.random.normal(tf.shape(mean), seed=0)
         latents = mean + tf.exp(0.5 * log_variance) * noise
-        logits = self.decoder(latents, training=False)
+        logits = self.averaged_decoder(latents)
         distortion = -self.log_likelihood_of(images, logits)
         rate = kl_divergence(mean, log_variance)
         return self.track(finite(distortion + self.beta * rate), distortion, rate)
 
     def posterior(self, images, training=False):
         """Means and log variances of the latents of images, each (n, latent_dim)."""
-        return tf.split(self.encoder(images, training=training), 2, axis=-1)
+        encoder = self.encoder if training else self.averaged_encoder
+        parameters = tf.cast(encoder(images, training=training), tf.float32)
+        return tf.split(parameters, 2, axis=-1)
 
     def log_likelihood_of(self, images, logits):
         """log p(x | z) of each image, given what the decoder made of z; (n,)."""
+        images, logits = tf.cast(images, tf.float32), tf.cast(logits, tf.float32)
         if self.likelihood == "bernoulli":
             return bernoulli_log_likelihood(images, logits)
         scale = tf.exp(tf.convert_to_tensor(self.log_scale))
@@ -390,6 +402,15 @@ class VAE(keras.Model):
             return self.beta
         step = tf.cast(self.optimizer.iterations, tf.float32)
         return self.beta * tf.minimum(step / self.warm_up, 1.0)
+
+    def average_weights(self):
+        """Move the averaged networks a step towards the trained ones."""
+        step = tf.cast(self.optimizer.iterations, tf.float32)
+        decay = tf.minimum(self.average_decay, (1 + step) / (10 + step))
+        averages = self.averaged_encoder.weights + self.averaged_decoder.weights
+        weights = self.encoder.weights + self.decoder.weights
+        for average, weight in zip(averages, weights, strict=True):
+            average.assign_add((1 - decay) * (weight - average))
 
     def track(self, loss, distortion, rate):
         """Add one batch to the metrics and return their running means."""
@@ -405,8 +426,8 @@ class VAE(keras.Model):
     def call(self, images, training=False):
         """The images that the decoder makes of the latent means; what `predict`
         and `reconstruct` return."""
-        mean, _ = self.posterior(self.check_images(images), training=training)
-        return tf.sigmoid(self.decoder(mean, training=training))
+        mean, _ = self.posterior(self.check_images(images))
+        return tf.sigmoid(tf.cast(self.averaged_decoder(mean), tf.float32))
 
     # --- What a trained model is used for; arrays in, arrays out. ---
 
@@ -567,7 +588,7 @@ class VAE(keras.Model):
         shape = tf.concat([[samples], tf.shape(mean)], axis=0)
         noise = tf.random.stateless_normal(shape, seed)
         latents = mean + tf.exp(0.5 * log_variance) * noise
-        logits = self.decoder(tf.reshape(latents, (-1, self.latent_dim)))
+        logits = self.averaged_decoder(tf.reshape(latents, (-1, self.latent_dim)))
         likelihood = self.log_likelihood_of(tf.tile(images, (samples, 1, 1, 1)), logits)
         # log p(z) - log q(z | x); the constants of the two Gaussians cancel.
         ratio = 0.5 * (tf.square(noise) + log_variance - tf.square(latents))
@@ -579,7 +600,7 @@ class VAE(keras.Model):
 
     @tf.function(reduce_retracing=True)
     def _images_of(self, latents):
-        return tf.sigmoid(self.decoder(latents, training=False))
+        return tf.sigmoid(tf.cast(self.averaged_decoder(latents), tf.float32))
 
     # --- What Keras asks of a model. ---
 
@@ -664,6 +685,7 @@ class VAE(keras.Model):
             "scale": self.scale,
             "beta": self.beta,
             "warm_up": self.warm_up,
+            "average_decay": self.average_decay,
             "seed": self.seed,
         }
 
@@ -763,7 +785,7 @@ def _check_networks(encoder, decoder):
         )
 
 
-def _check_options(likelihood, scale, beta, warm_up):
+def _check_options(likelihood, scale, beta, warm_up, average_decay):
     """Raise ValueError for a parameter out of range."""
     if likelihood not in ("bernoulli", "gaussian"):
         raise ValueError(
@@ -777,6 +799,16 @@ def _check_options(likelihood, scale, beta, warm_up):
         raise ValueError(f"beta must be at least 0 and finite; got {beta}.")
     if int(warm_up) != warm_up or warm_up < 0:
         raise ValueError(f"warm_up is a number of steps, 0 or more; got {warm_up}.")
+    if not 0 <= average_decay < 1:
+        raise ValueError(f"average_decay must be in [0, 1); got {average_decay}.")
+
+
+def _copy(network):
+    """A network with the same layers and weights that is not trained."""
+    copy = keras.models.clone_model(network)
+    copy.set_weights(network.get_weights())
+    copy.trainable = False
+    return copy
 
 
 def finite(loss):
