@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -11,7 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfgen.data import load_dataset
+from tfgen.data import binarize, load_dataset
 from tfgen.datasets import named
 from tfgen.datasets.folder import read_image
 
@@ -427,3 +428,52 @@ def test_a_network_that_never_answers_is_given_up(monkeypatch, tmp_path):
     with pytest.raises(ConnectionError, match="cifar10"):
         load_dataset("cifar10", data_dir=tmp_path)
     assert time.monotonic() - start < 3
+
+
+# Binary images
+
+
+def test_pixels_above_the_threshold_become_1():
+    images = np.float32([0, 0.25, 0.5, 0.75, 1]).reshape(1, 1, 5, 1)
+    for kind in (np.asarray, tf.constant, np.float64):
+        result = binarize(kind(images))
+        assert result.dtype == tf.float32 and result.shape == images.shape
+        np.testing.assert_array_equal(np.ravel(result), [0, 0, 0, 1, 1])
+    np.testing.assert_array_equal(np.ravel(binarize(images, 0.2)), [0, 1, 1, 1, 1])
+
+
+def test_drawn_pixels_are_1_as_often_as_they_are_bright():
+    grey = np.float32([0, 0.1, 0.5, 0.9, 1])
+    drawn = binarize(np.broadcast_to(grey, (10_000, 5)), seed=0).numpy()
+    assert set(np.unique(drawn)) == {0, 1} and drawn.dtype == np.float32
+    # Four standard errors, 0 where the pixel is black or white.
+    error = np.abs(drawn.mean(axis=0) - grey)
+    assert (error <= 4 * np.sqrt(grey * (1 - grey) / 10_000)).all()
+    correlations = np.corrcoef(drawn[:, 1:4].T)[np.triu_indices(3, 1)]
+    assert np.abs(correlations).max() < 0.04
+
+
+def test_equal_seeds_give_equal_draws():
+    images = np.full((4, 8, 8, 1), 0.5, np.float32)
+    first = binarize(images, seed=1)
+    np.testing.assert_array_equal(first, binarize(images, seed=1))
+    np.testing.assert_array_equal(first, binarize(images, seed=tf.constant(1)))
+    np.testing.assert_array_equal(first, binarize(images, threshold=0.9, seed=1))
+    for other in (0, 2, 2**40, tf.constant(-1, tf.int64)):
+        assert not np.array_equal(first, binarize(images, seed=other))
+
+
+def test_datasets_are_binarised_as_the_docstring_says():
+    images = np.full((40, 8, 8, 1), 0.5, np.float32)
+    dataset = tf.data.Dataset.from_tensor_slices(images).batch(16)
+    (line,) = re.findall(r"``(tf\.data.*?)``", binarize.__doc__, re.DOTALL)
+    drawn = eval(line, {"tf": tf, "images": dataset, "binarize": binarize})
+    assert drawn.cardinality() == 3
+    assert drawn.element_spec == dataset.element_spec
+    batches = list(drawn.as_numpy_iterator())
+    assert set(np.unique(batches[0])) == {0, 1}
+    assert not np.array_equal(batches[0], batches[1])
+    again = list(drawn.as_numpy_iterator())
+    np.testing.assert_array_equal(np.concatenate(batches), np.concatenate(again))
+    halved = all_images(dataset.map(lambda x: binarize(x, threshold=0.4)))
+    np.testing.assert_array_equal(halved, 1)

@@ -396,6 +396,12 @@ def test_fit_and_evaluate_refuse_bad_images(gan, case, kind):
         gan.evaluate(images, verbose=0)
 
 
+def test_a_bad_shape_is_named_after_good_ones_too(gan):
+    gan.fit(halves(32), verbose=0)
+    with pytest.raises(ValueError, match=r"\(n, 8, 8, 1\); got \(32, 8, 8\)"):
+        gan.fit(halves(32)[..., 0], verbose=0)
+
+
 def test_labels_are_refused(gan):
     images, labels = halves(32), np.zeros(32)
     with pytest.raises(ValueError, match="labels"):

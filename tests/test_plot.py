@@ -172,6 +172,20 @@ def test_history_curves(kept_figures):
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "accuracy")
 
 
+def test_tradeoff_curves(kept_figures):
+    points = {"beta 1": (20.0, 80.0), "beta 4": (10.0, 95.0)}
+    plot.show_tradeoff({"VAE": points, "PNG": {"": (500.0, 0.0)}}, "bits", "nats")
+    axes = kept_figures[0].axes[0]
+    vae, png = axes.get_lines()
+    np.testing.assert_array_equal(vae.get_xydata(), [[20, 80], [10, 95]])
+    assert vae.get_color() != png.get_color()
+    assert [text.get_text() for text in axes.texts] == ["beta 1", "beta 4", ""]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("bits", "nats")
+    for curves in ({}, {"VAE": {}}):
+        with pytest.raises(ValueError, match="needs a point"):
+            plot.show_tradeoff(curves, "x", "y")
+
+
 def test_bad_histories_are_named():
     with pytest.raises(ValueError, match="empty"):
         plot.show_history({})

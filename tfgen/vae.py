@@ -89,11 +89,12 @@ def build_encoder(image_shape=(32, 32, 1), latent_dim=16, width=16):
     halvings = check_sizes(image_shape, latent_dim=latent_dim, width=width)
     network = keras.Sequential([layers.Input(image_shape)], name="encoder")
     network.add(layers.Rescaling(2.0, offset=-1.0))  # [0, 1] to [-1, 1]
-    for level in range(halvings + 1):  # one more than the decoder doubles
+    for level in range(halvings):
         filters = width * min(2**level, 8)
         network.add(layers.Conv2D(filters, 4, strides=2, padding="same"))
         network.add(layers.Activation("silu"))
     network.add(layers.Flatten())
+    network.add(layers.Dense(16 * width, activation="silu"))
     network.add(layers.Dense(2 * latent_dim, dtype="float32"))
     return network
 
@@ -128,7 +129,7 @@ def build_decoder(image_shape=(32, 32, 1), latent_dim=16, width=16):
     height, columns = (side // 2**halvings for side in image_shape[:2])
     *hidden, first = (width * min(2**level, 8) for level in range(halvings))
     network = keras.Sequential([layers.Input((latent_dim,))], name="decoder")
-    network.add(layers.Dense(8 * width, activation="silu"))
+    network.add(layers.Dense(16 * width, activation="silu"))
     network.add(layers.Dense(height * columns * first))
     network.add(layers.Reshape((height, columns, first)))
     for filters in (*reversed(hidden), image_shape[2]):

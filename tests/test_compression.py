@@ -1,0 +1,275 @@
+"""The arithmetic coder, the coder of latents and the smallest PNG."""
+
+import io
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import stats
+
+from tfgen.compression import LatentCoder, decode, encode, latent_steps, png_bytes
+from tfgen.vae import VAE
+
+SHAPE = (8, 8, 1)
+
+
+def linear_vae(spread=1.0, shift=0.0, seed=0):
+    """Latent means that scatter by about `spread` around `shift` for random images,
+    and a decoder that shows every change of them."""
+    rng = np.random.default_rng(seed)
+    encoder = keras.Sequential(
+        [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(8)]
+    )
+    decoder = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(64), keras.layers.Reshape(SHAPE)]
+    )
+    kernel = np.concatenate(
+        [spread * rng.normal(0, 0.25, (64, 4)), np.zeros((64, 4))], 1
+    )
+    bias = np.append(shift - kernel[:, :4].sum(axis=0) / 2, [0, -1, -2, -3])
+    encoder.set_weights([kernel, bias])
+    decoder.set_weights([rng.normal(size=(4, 64)), np.zeros(64)])
+    return VAE(encoder, decoder)
+
+
+@pytest.fixture(scope="module")
+def vae():
+    return linear_vae()
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(1)
+    return (rng.random((50, *SHAPE)) < 0.5).astype(np.float32)
+
+
+# --- arithmetic coding ---
+
+
+def random_case(seed):
+    """Symbols and tables: alphabets of 2 to 2000 symbols, even or very uneven."""
+    rng = np.random.default_rng(seed)
+    symbols, tables = [], []
+    for size in rng.integers(2, 2001, rng.integers(0, 20)):
+        largest = 2 ** rng.integers(1, 20)
+        counts = rng.integers(1, largest, size, endpoint=True)
+        tables.append([0, *np.cumsum(counts).tolist()])
+        symbols.append(int(rng.choice(size, p=counts / counts.sum())))
+        if rng.random() < 0.3:  # as often the least likely, the first or the last
+            symbols[-1] = int(rng.choice([counts.argmin(), 0, size - 1]))
+    return symbols, tables
+
+
+def ideal_bits(symbols, tables):
+    chances = [(t[s + 1] - t[s]) / t[-1] for s, t in zip(symbols, tables, strict=True)]
+    return -np.log2(chances).sum()
+
+
+def test_what_was_encoded_is_decoded_from_little_more_than_the_ideal_length():
+    lengths = []
+    for seed in range(200):
+        symbols, tables = random_case(seed)
+        code = encode(symbols, tables)
+        assert decode(code, tables) == symbols, seed
+        assert 8 * len(code) < ideal_bits(symbols, tables) + 8, seed
+        lengths.append(len(symbols))
+    assert min(lengths) == 0 and max(lengths) == 19
+
+
+def test_codes_of_all_sequences_differ():
+    tables = [[0, 1, 100], [0, 7, 8, 16], [0, 3, 4]]
+    every = [[a, b, c] for a in range(2) for b in range(3) for c in range(2)]
+    codes = [encode(symbols, tables) for symbols in every]
+    assert len(set(codes)) == 12
+    assert [decode(code, tables) for code in codes] == every
+
+
+def test_codes_at_values_computed_by_hand():
+    coin = [0, 1, 2]
+    assert encode([], []) == b"" and decode(b"", []) == []
+    assert encode([1, 0, 1, 1], [coin] * 4) == bytes([0b10110000])
+    assert encode([0] * 1000, [coin] * 1000) == b""  # the fraction 0
+    assert encode([1] * 16, [coin] * 16) == b"\xff\xff"
+    assert encode([1], [[0, 1, 1000]]) == b"\x01"  # [0.001, 1): 1/256 is inside
+
+
+def test_one_table_is_needed_for_each_symbol():
+    with pytest.raises(ValueError, match="argument"):
+        encode([0, 1], [[0, 1, 2]])
+
+
+# --- images as codes ---
+
+
+def test_latents_come_back_rounded(vae, images):
+    steps = np.array([0.05, 0.3, 1.0, 8.0])
+    coder = LatentCoder(vae, steps)
+    codes = coder.compress(images)
+    assert len(codes) == 50 and all(isinstance(code, bytes) for code in codes)
+    means, _ = vae.encode(images)
+    rounded = np.rint(means / steps) * steps
+    np.testing.assert_array_equal(coder.decompress(codes), vae.decode(rounded))
+    np.testing.assert_array_equal(
+        coder.decompress(codes[7:8]), vae.decode(rounded[7:8])
+    )
+
+
+def test_a_code_is_as_long_as_the_prior_says(vae, images):
+    steps = np.array([0.05, 0.3, 0.5, 1.0])
+    lows = (np.rint(vae.encode(images)[0] / steps) - 0.5) * steps
+    masses = stats.norm.cdf(lows + steps) - stats.norm.cdf(lows)
+    for code, ideal in zip(
+        LatentCoder(vae, steps).compress(images),
+        -np.log2(masses).sum(axis=1),
+        strict=True,
+    ):
+        assert 8 * (len(code) - 4) < ideal + 8.01
+    assert ideal > 8
+
+
+def test_larger_steps_give_fewer_bytes_and_a_larger_error(vae, images):
+    sizes, errors = [], []
+    for step in (0.01, 0.1, 1.0, 4.0):
+        coder = LatentCoder(vae, step)
+        codes = coder.compress(images)
+        sizes.append(sum(map(len, codes)))
+        differences = coder.decompress(codes) - vae.reconstruct(images)
+        errors.append(np.mean(differences**2))
+    assert sizes == sorted(set(sizes), reverse=True)
+    assert errors == sorted(set(errors)) and errors[0] < 1e-4
+
+
+@pytest.mark.parametrize("mean, edge", [(100, 8), (-100, -8), (1e30, 8)])
+def test_latents_beyond_the_limit_are_clipped(images, mean, edge):
+    coder = LatentCoder(linear_vae(spread=0.0, shift=mean), 0.5)
+    result = coder.decompress(coder.compress(images[:2]))
+    expected = coder.vae.decode(np.full((2, 4), edge))
+    np.testing.assert_array_equal(result, expected)
+
+
+def test_steps_follow_the_encoders_deviations(vae, images):
+    steps = latent_steps(vae, images, scale=2.0)
+    np.testing.assert_allclose(steps, 2 * np.exp([0, -0.5, -1, -1.5]), rtol=1e-6)
+    LatentCoder(vae, steps)
+
+
+def test_every_flipped_bit_and_every_lost_byte_is_found(vae, images):
+    coder = LatentCoder(vae, 0.05)
+    (code,) = coder.compress(images[:1])
+    assert len(code) > 6
+    for bit in range(8 * len(code)):
+        damaged = bytearray(code)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(ValueError, match="damaged|not written"):
+            coder.decompress([damaged])
+    for length in range(len(code)):
+        with pytest.raises(ValueError, match="damaged|not written"):
+            coder.decompress([code[:length]])
+
+
+def test_codes_of_another_model_or_other_steps_are_refused(vae, images):
+    codes = LatentCoder(vae, 0.5).compress(images[:1])
+    twin = linear_vae()
+    LatentCoder(twin, 0.5).decompress(codes)
+    for other in (LatentCoder(linear_vae(seed=1), 0.5), LatentCoder(vae, 0.25)):
+        with pytest.raises(ValueError, match="not written with this model"):
+            other.decompress(codes)
+
+
+def test_codes_come_in_a_list(vae, images):
+    coder = LatentCoder(vae, 0.5)
+    (code,) = coder.compress(images[:1])
+    with pytest.raises(ValueError, match=r"write \[code\]"):
+        coder.decompress(code)
+    with pytest.raises(ValueError, match="at least one"):
+        coder.decompress([])
+
+
+@pytest.mark.parametrize("steps", [0.0, -1.0, 8.1, np.nan, [0.5, 0.5, 0.5, 0.0]])
+def test_steps_out_of_range_are_refused(vae, steps):
+    with pytest.raises(ValueError, match="above 0 and at most 8"):
+        LatentCoder(vae, steps)
+
+
+@pytest.mark.parametrize("shape", [(3,), (5,), (1, 4)])
+def test_one_step_is_needed_for_each_dimension(vae, shape):
+    with pytest.raises(ValueError, match="each of the 4 latent dimensions"):
+        LatentCoder(vae, np.ones(shape))
+
+
+def test_compress_refuses_what_encode_refuses(vae, images):
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        LatentCoder(vae, 0.5).compress(images * 255)
+
+
+# --- the smallest PNG ---
+
+
+def picture(kind, channels):
+    rng = np.random.default_rng(0)
+    if kind == "random":
+        return rng.random((48, 32, channels), np.float32)
+    y, x = np.mgrid[:48, :32]
+    disc = np.hypot(y - 24, x - 16) < 12
+    return np.stack([disc * (x + c) / 40 for c in range(channels)], axis=-1, dtype="f4")
+
+
+def shown(file, size):
+    """What a viewer makes of a PNG at a given (width, height), (height, width, c)."""
+    image = Image.open(io.BytesIO(file))
+    image = image.convert("RGB" if image.mode == "RGB" else "L")
+    bands = [band.convert("F").resize(size, Image.BICUBIC) for band in image.split()]
+    return np.clip(np.stack(bands, axis=-1) / 255, 0, 1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", ["random", "structured"])
+def test_a_png_keeps_the_error_and_shrinks_with_it(kind, channels):
+    image, sizes = picture(kind, channels), []
+    for error in (0.0, 1e-3, 1e-2, 0.1):
+        file = png_bytes(image, error)
+        assert file.startswith(b"\x89PNG")
+        result = shown(file, (32, 48))
+        assert result.shape == image.shape
+        # Rounding to 8 bits adds at most half a level to each pixel.
+        assert np.sqrt(np.mean((result - image) ** 2)) <= error**0.5 + 0.5 / 255
+        sizes.append(len(file))
+    assert sizes == sorted(sizes, reverse=True) and sizes[-1] < sizes[0] / 2
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("levels", [2, 4, 16, 256])
+def test_without_error_the_png_is_the_8_bit_image(channels, levels):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, levels, (9, 13, channels)) * (255 // (levels - 1))
+    file = png_bytes(pixels / 255, 0.0)
+    image = Image.open(io.BytesIO(file)).convert("RGB" if channels == 3 else "L")
+    np.testing.assert_array_equal(np.reshape(image, pixels.shape), pixels)
+
+
+def test_few_grey_levels_make_a_small_file():
+    rng = np.random.default_rng(0)
+    sizes = [
+        len(png_bytes(rng.integers(0, levels, (64, 64, 1)) / (levels - 1), 0.0))
+        for levels in (2, 4, 16, 256)
+    ]
+    for size, bits in zip(sizes, (1, 2, 4, 8), strict=True):
+        assert 512 * bits < size < 512 * bits + 200
+
+
+@pytest.mark.parametrize(
+    "image, error, message",
+    [
+        (np.zeros((4, 4)), 0.1, r"got \(4, 4\)"),
+        (np.zeros((4, 4, 2)), 0.1, r"got \(4, 4, 2\)"),
+        (np.zeros((0, 4, 1)), 0.1, r"got \(0, 4, 1\)"),
+        (np.full((4, 4, 1), 200, np.uint8), 0.1, r"\[0, 1\].*200"),
+        (np.full((4, 4, 1), np.nan), 0.1, r"\[0, 1\].*nan"),
+        (np.zeros((4, 4, 1)), -0.1, "at least 0; got -0.1"),
+        (np.zeros((4, 4, 1)), np.nan, "at least 0; got nan"),
+    ],
+)
+def test_bad_pictures_are_refused(image, error, message):
+    with pytest.raises(ValueError, match=message):
+        png_bytes(image, error)
