@@ -82,9 +82,8 @@ class LatentCoder:
         objects. Raises what `VAE.encode` raises."""
         means, _ = self.vae.encode(images)
         reach = [len(table) // 2 - 1 for table in self.tables]
-        numbers = np.clip(
-            np.rint(means / self.steps).astype(int), np.negative(reach), reach
-        )
+        means = np.clip(means, -LIMIT, LIMIT)
+        numbers = np.rint(means / self.steps).astype(int)
         signature = self._signature()
         codes = [encode(row, self.tables) for row in (numbers + reach).tolist()]
         return [signature + checksum(code) + code for code in codes]

@@ -396,6 +396,12 @@ class GAN(keras.Model):
                 "This GAN trains on images alone, but the data holds labels too. "
                 "Drop them: dataset.map(lambda image, label: image)."
             )
+        if not hasattr(images, "shape"):
+            raise ValueError(
+                f"This GAN trains on images alone, but the data is a "
+                f"{type(images).__name__}. "
+                'Take the images out of it: dataset.map(lambda x: x["image"]).'
+            )
         if not tf.TensorShape(images.shape).is_compatible_with(
             (None, *self.image_shape)
         ):
@@ -475,8 +481,14 @@ class GAN(keras.Model):
         report of a failed check in the graph by the check's message."""
         if isinstance(data, tf.data.Dataset):
             self.check_form(data.element_spec)
+            empty = data.cardinality() == 0
         elif isinstance(data, np.ndarray | tf.Tensor):
             self.check_form(data)
+            empty = len(data) == 0
+        else:
+            empty = False
+        if empty:
+            raise ValueError("There is no image: at least one is needed.")
         try:
             yield
         except tf.errors.InvalidArgumentError as error:

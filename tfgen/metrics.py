@@ -131,7 +131,7 @@ def mutual_information_gap(latents, factors, bins=20):
         else:
             raise ValueError(f"The factor {name!r} holds a NaN or infinite value.")
         entropy = _mutual_information(classes, classes)
-        if entropy == 0:
+        if (classes == classes[0]).all():
             raise ValueError(f"The factor {name!r} is the same for all images.")
         second, first = sorted(_mutual_information(c, classes) for c in columns)[-2:]
         gaps[name] = (first - second) / entropy

@@ -375,8 +375,9 @@ class VAE(keras.Model):
     def test_step(self, data):
         images = self.check_images(data)
         mean, log_variance = self.posterior(images, training=False)
-        # A fixed seed: equal weights and images give equal figures.
-        noise = keras.random.normal(tf.shape(mean), seed=0)
+        # A fixed seed for each batch: equal weights and images give equal figures.
+        seen = tf.cast(self.step_metrics["elbo"].count, tf.int64)
+        noise = tf.random.stateless_normal(tf.shape(mean), [0, seen])
         latents = mean + tf.exp(0.5 * log_variance) * noise
         logits = self.averaged_decoder(latents)
         distortion = -self.log_likelihood_of(images, logits)
@@ -614,6 +615,12 @@ class VAE(keras.Model):
                 "This VAE takes images alone, but the data holds labels too. "
                 "Drop them: dataset.map(lambda image, label: image)."
             )
+        if not hasattr(images, "shape"):
+            raise ValueError(
+                f"This VAE takes images alone, but the data is a "
+                f"{type(images).__name__}. "
+                'Take the images out of it: dataset.map(lambda x: x["image"]).'
+            )
         if not tf.TensorShape(images.shape).is_compatible_with(
             (None, *self.image_shape)
         ):
@@ -646,14 +653,12 @@ class VAE(keras.Model):
 
     def batches(self, data, size):
         """Checked batches of an array or a tf.data.Dataset."""
+        data = data if isinstance(data, tf.data.Dataset) else np.asarray(data)
+        with self._plain_errors(data):
+            pass  # checks the form
         if isinstance(data, tf.data.Dataset):
-            self.check_form(data.element_spec)
             yield from data.rebatch(size)
             return
-        data = np.asarray(data)
-        if not data.size:
-            raise ValueError("There is no image: at least one is needed.")
-        self.check_form(data)
         for start in range(0, len(data), size):
             yield tf.constant(data[start : start + size], tf.float32)
 
@@ -712,8 +717,14 @@ class VAE(keras.Model):
         report of a failed check in the graph by the check's message."""
         if isinstance(data, tf.data.Dataset):
             self.check_form(data.element_spec)
+            empty = data.cardinality() == 0
         elif isinstance(data, np.ndarray | tf.Tensor):
             self.check_form(data)
+            empty = len(data) == 0
+        else:
+            empty = False
+        if empty:
+            raise ValueError("There is no image: at least one is needed.")
         try:
             yield
         except tf.errors.InvalidArgumentError as error:
@@ -820,12 +831,17 @@ def finite(loss):
 class _WarnOfGrey(keras.callbacks.Callback):
     """Say once that the pixels do not suit the likelihood."""
 
+    warned = False
+
+    def on_train_begin(self, logs=None):
+        self.model.grey.assign(False)
+
     def on_train_batch_end(self, batch, logs=None):
-        if batch == 0 and self.model.grey:
-            self.model.grey.assign(False)
+        if not self.warned and self.model.grey:
+            self.warned = True
             warnings.warn(GREY, stacklevel=2)
 
-    on_test_batch_end = on_train_batch_end
+    on_test_begin, on_test_batch_end = on_train_begin, on_train_batch_end
 
 
 class _DataOrder(keras.callbacks.Callback):
