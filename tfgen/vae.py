@@ -296,6 +296,9 @@ class VAE(keras.Model):
     Metrics, in nats an image: ``elbo``, a lower bound of the log likelihood;
     ``reconstruction_loss`` (the distortion) and ``kl`` (the rate), whose sum is
     minus the ELBO; ``loss``, in which the rate is weighted by beta.
+
+    To train on with other options, wrap the same two networks in a new VAE; each
+    VAE keeps its own averages of them.
     """
 
     def __init__(
@@ -657,7 +660,11 @@ class VAE(keras.Model):
         with self._plain_errors(data):
             pass  # checks the form
         if isinstance(data, tf.data.Dataset):
-            yield from data.rebatch(size)
+            batch = None
+            for batch in data.rebatch(size):
+                yield batch
+            if batch is None:
+                raise ValueError(EMPTY)
             return
         for start in range(0, len(data), size):
             yield tf.constant(data[start : start + size], tf.float32)
@@ -724,7 +731,7 @@ class VAE(keras.Model):
         else:
             empty = False
         if empty:
-            raise ValueError("There is no image: at least one is needed.")
+            raise ValueError(EMPTY)
         try:
             yield
         except tf.errors.InvalidArgumentError as error:
@@ -761,6 +768,7 @@ NOT_FINITE = (
     "The loss is no longer finite; this step changed no weight. Try a lower "
     "learning rate, a larger batch, or float32 in place of mixed_float16"
 )
+EMPTY = "There is no image: at least one is needed."
 GREY = (
     "Some pixels lie between 0 and 1, but the Bernoulli likelihood is for pixels "
     "that are 0 or 1: training works, but the scores are no log likelihoods. Map the "
