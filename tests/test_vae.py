@@ -541,7 +541,7 @@ def test_portions_together_are_the_mean_of_all_weights(monkeypatch, samples, cou
     images = images.reshape(count, *SHAPE)
     seeds, weights = set(), {float(image[0, 0, 0]): [] for image in images}
 
-    def log_weights(self, images, samples, seed):
+    def log_weights(images, samples, seed):
         assert len(images) * int(samples) <= 16
         assert tuple(seed.numpy()) not in seeds
         seeds.add(tuple(seed.numpy()))
@@ -552,7 +552,7 @@ def test_portions_together_are_the_mean_of_all_weights(monkeypatch, samples, cou
             weights[float(image[0, 0, 0])].extend(column)
         return tf.constant(result)
 
-    monkeypatch.setattr(VAE, "_log_weights", log_weights)
+    monkeypatch.setattr(model, "_log_weights", log_weights)
     result = model.log_likelihood(images, samples, **QUIET)
     drawn = np.array(list(weights.values()))
     assert drawn.shape == (count, samples)

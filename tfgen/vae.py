@@ -341,6 +341,9 @@ class VAE(keras.Model):
             for name in ("loss", "elbo", "reconstruction_loss", "kl")
         }
         self.grey = tf.Variable(False, trainable=False)  # met pixels between 0 and 1
+        # Graphs of this model alone: those of a class are traced for every model.
+        for name in ("_log_weights", "_checked_posterior", "_images_of"):
+            setattr(self, name, tf.function(getattr(self, name), reduce_retracing=True))
         self.built = True
 
     @property
@@ -585,7 +588,6 @@ class VAE(keras.Model):
             progress.add(len(log_mean))
         return np.concatenate(bounds)
 
-    @tf.function(reduce_retracing=True)
     def _log_weights(self, images, samples, seed):
         """log p(x, z) - log q(z | x) of draws z from q, (samples, n)."""
         images = self.check_images(images)
@@ -599,11 +601,9 @@ class VAE(keras.Model):
         ratio = 0.5 * (tf.square(noise) + log_variance - tf.square(latents))
         return tf.reshape(likelihood, shape[:2]) + tf.reduce_sum(ratio, axis=-1)
 
-    @tf.function(reduce_retracing=True)
     def _checked_posterior(self, images):
         return self.posterior(self.check_images(images))
 
-    @tf.function(reduce_retracing=True)
     def _images_of(self, latents):
         return tf.sigmoid(tf.cast(self.averaged_decoder(latents), tf.float32))
 
