@@ -10,7 +10,18 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
             "TensorFlow. Unset KERAS_BACKEND, or set it to tensorflow."
         )
     from tfgen.compression import LatentCoder, latent_steps, png_bytes
-    from tfgen.data import binarize, load_dataset
+    from tfgen.corruption import (
+        add_gaussian_noise,
+        add_poisson_noise,
+        add_salt_and_pepper,
+        blur,
+        compress_jpeg,
+        downsample,
+        mask_boxes,
+        mask_scratches,
+        mask_text,
+    )
+    from tfgen.data import binarize, load_dataset, random_patches
     from tfgen.gan import (
         GAN,
         build_discriminator,
@@ -23,6 +34,8 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         bits_per_dimension,
         frechet_distance,
         mutual_information_gap,
+        psnr,
+        ssim,
     )
     from tfgen.plot import (
         SampleGrid,
@@ -30,6 +43,16 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         show_history,
         show_images,
         show_tradeoff,
+    )
+    from tfgen.pretrained import load_pretrained
+    from tfgen.restoration import (
+        AdversarialRestorer,
+        Restorer,
+        build_denoiser,
+        build_inpainter,
+        build_patch_discriminator,
+        build_upscaler,
+        estimate_noise,
     )
     from tfgen.vae import (
         VAE,
@@ -42,30 +65,50 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
     )
 
     __all__ = [
+        "AdversarialRestorer",
         "GAN",
         "LatentCoder",
+        "Restorer",
         "SampleGrid",
         "VAE",
+        "add_gaussian_noise",
+        "add_poisson_noise",
+        "add_salt_and_pepper",
         "bernoulli_log_likelihood",
         "binarize",
         "bits_per_dimension",
+        "blur",
         "build_decoder",
+        "build_denoiser",
         "build_discriminator",
         "build_encoder",
         "build_generator",
+        "build_inpainter",
+        "build_patch_discriminator",
+        "build_upscaler",
+        "compress_jpeg",
         "discriminator_loss",
+        "downsample",
+        "estimate_noise",
         "frechet_distance",
         "gaussian_log_likelihood",
         "interpolate_latents",
         "kl_divergence",
         "latent_steps",
         "load_dataset",
+        "load_pretrained",
+        "mask_boxes",
+        "mask_scratches",
+        "mask_text",
         "minimax_generator_loss",
         "mutual_information_gap",
         "non_saturating_generator_loss",
         "png_bytes",
+        "psnr",
+        "random_patches",
         "show_comparison",
         "show_history",
         "show_images",
         "show_tradeoff",
+        "ssim",
     ]

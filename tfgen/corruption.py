@@ -1,0 +1,314 @@
+"""What can happen to a photograph: noise, compression, blur, holes, fewer pixels.
+
+Every function takes clean images, float32 in [0, 1] of shape (n, height, width,
+channels), and a seed, and returns a dictionary of what a restoring network is
+given: ``"image"``, the damaged images, and what is known about the damage,
+``"sigma"`` or ``"mask"``. Equal seeds and shapes give equal damage. A seed is an
+int or a tensor of two integers.
+
+The functions run in TensorFlow graphs, so they can damage each batch afresh while a
+network trains: ``Restorer(network, corruption=partial(add_gaussian_noise, sigma=25))``.
+"""
+
+import functools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+registered = keras.saving.register_keras_serializable("tfgen")
+
+# --- Noise ------------------------------------------------------------------
+
+
+@registered
+def add_gaussian_noise(images, seed, sigma=25.0, clip=False):
+    """Add white Gaussian noise.
+
+    Parameters
+    ----------
+    images : tensor, (n, height, width, channels)
+        In [0, 1].
+    seed : int or tensor of 2 integers
+    sigma : float, (float, float) or array of shape (n,)
+        Standard deviation where white is 255, as in published tables: one for all,
+        a tuple (low, high) to draw one for each image from, or one for each image.
+    clip : bool
+        Published denoising tables leave noisy pixels outside [0, 1], and so does
+        False. A file cannot hold them: True clips them.
+
+    Returns
+    -------
+    dict
+        ``"image"``, as `images`, not rounded; ``"sigma"``, (n, 1) float32.
+
+    Raises
+    ------
+    ValueError
+        For a negative sigma, a range that falls or one sigma too many or too few.
+    """
+    images, (level_seed, noise_seed) = check_images(images), _split(seed)
+    count = tf.shape(images)[0]
+    if isinstance(sigma, tuple | list) and len(sigma) == 2:
+        low, high = sigma
+        if not 0 <= low <= high:
+            raise ValueError(f"sigma must rise from at least 0; got {sigma}.")
+        levels = tf.random.stateless_uniform((count,), level_seed, low, high)
+    else:
+        if np.min(sigma) < 0:
+            raise ValueError(f"sigma must be at least 0; got {sigma}.")
+        if np.ndim(sigma) and np.shape(sigma) != (images.shape[0],):
+            raise ValueError(
+                f"One sigma for each of the {images.shape[0]} images is needed; got "
+                f"shape {np.shape(sigma)}. A range is a tuple (low, high)."
+            )
+        levels = tf.broadcast_to(tf.cast(sigma, tf.float32), (count,))
+    noise = tf.random.stateless_normal(tf.shape(images), noise_seed)
+    noisy = images + levels[:, None, None, None] / 255.0 * noise
+    if clip:
+        noisy = tf.clip_by_value(noisy, 0.0, 1.0)
+    return {"image": noisy, "sigma": levels[:, None]}
+
+
+@registered
+def add_poisson_noise(images, seed, peak=30.0):
+    """Count photons: each pixel is drawn from a Poisson distribution.
+
+    A white pixel receives `peak` photons on average, above 0; the fewer, the
+    noisier. Returns ``{"image": counts / peak}``, clipped to [0, 1].
+    """
+    if peak <= 0:
+        raise ValueError(f"peak is a number of photons above 0; got {peak}.")
+    rates = check_images(images) * peak
+    counts = tf.random.stateless_poisson(
+        tf.shape(rates), _split(seed)[0], rates, rates.dtype
+    )
+    return {"image": tf.minimum(counts / peak, 1.0)}
+
+
+@registered
+def add_salt_and_pepper(images, seed, amount=0.05):
+    """Turn a share `amount` of all pixels, in [0, 1], black or white, half each.
+
+    All channels of a pixel change together. Returns ``{"image": ...}``.
+    """
+    if not 0 <= amount <= 1:
+        raise ValueError(f"amount is a share in [0, 1]; got {amount}.")
+    images = check_images(images)
+    shape = tf.concat([tf.shape(images)[:3], [1]], axis=0)
+    draw = tf.random.stateless_uniform(shape, _split(seed)[0])
+    images = tf.where(draw < amount / 2, 0.0, images)
+    return {"image": tf.where(draw >= 1 - amount / 2, 1.0, images)}
+
+
+# --- Compression and blur ---------------------------------------------------
+
+
+@registered
+def compress_jpeg(images, seed=None, quality=30):
+    """Write and read as JPEG with a quality from 1 to 100; ``{"image": ...}``.
+
+    The pixels are rounded to 8 bits first, and colours are subsampled as usual
+    (4:2:0). Nothing is random: the seed is there for `Restorer`.
+    """
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality is from 1 to 100; got {quality}.")
+    images = check_images(images)
+    damaged = tf.map_fn(
+        lambda image: tf.image.adjust_jpeg_quality(image, quality), images
+    )
+    return {"image": tf.ensure_shape(damaged, images.shape)}
+
+
+@registered
+def blur(images, seed=None, radius=1.5):
+    """Blur with a Gaussian of standard deviation `radius`, in pixels, above 0.
+
+    The kernel ends at 4 standard deviations; beyond its edge the image is
+    mirrored. Returns ``{"image": ...}``. The seed is there for `Restorer`.
+    """
+    if radius <= 0:
+        raise ValueError(f"radius is a number of pixels above 0; got {radius}.")
+    images = check_images(images)
+    reach = int(4 * radius + 0.5)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / radius) ** 2)
+    kernel = tf.constant(kernel / kernel.sum(), images.dtype)
+    for axis in (1, 2):
+        paddings = [[0, 0]] * axis + [[reach, reach]] + [[0, 0]] * (3 - axis)
+        shape = [1, 1, 1, 1]
+        shape[axis - 1] = len(kernel)
+        filters = tf.tile(tf.reshape(kernel, shape), (1, 1, images.shape[-1], 1))
+        images = tf.nn.depthwise_conv2d(
+            tf.pad(images, paddings, "SYMMETRIC"), filters, [1, 1, 1, 1], "VALID"
+        )
+    return {"image": images}
+
+
+# --- Fewer pixels -----------------------------------------------------------
+
+
+@registered
+def downsample(images, seed=None, scale=4, round_to_bytes=True):
+    """Shrink both sides by a whole number, as tables of super-resolution do.
+
+    Bicubic with the kernel of Keys (1981) for a = -0.5, widened by `scale` against
+    aliasing; at the border the weights inside the image are scaled to sum to 1, as
+    Pillow does (MATLAB mirrors there instead).
+
+    Parameters
+    ----------
+    images : tensor, (n, height, width, channels)
+        In [0, 1]; both sides must be multiples of `scale`.
+    seed : ignored
+        Nothing is random: the seed is there for `Restorer`.
+    scale : int
+        At least 1.
+    round_to_bytes : bool
+        Whether the result is clipped to [0, 1] and rounded to 256 levels, as it is
+        when small images are stored as files.
+
+    Returns
+    -------
+    dict
+        ``"image"``, (n, height / scale, width / scale, channels).
+
+    Raises
+    ------
+    ValueError
+        If a side is not a multiple of the scale; crop the images first.
+    """
+    images = check_images(images)
+    height, width = images.shape[1:3]
+    if any(side is not None and side % scale for side in (height, width)):
+        raise ValueError(
+            f"Images of {height} x {width} cannot be shrunk {scale} times: crop them "
+            f"to multiples of {scale} first."
+        )
+    small = tf.image.resize(
+        images, tf.shape(images)[1:3] // scale, "bicubic", antialias=True
+    )
+    if round_to_bytes:
+        small = tf.round(tf.clip_by_value(small, 0.0, 1.0) * 255.0) / 255.0
+    return {"image": small}
+
+
+# --- Holes ------------------------------------------------------------------
+
+
+@registered
+def mask_boxes(images, seed, count=4, size=16):
+    """Cut out `count` squares with sides of `size` pixels at random places.
+
+    Returns ``"image"``, with 0 in the holes, and ``"mask"``, (n, height, width, 1),
+    1 in the holes and 0 elsewhere.
+    """
+
+    def draw(canvas, rng):
+        for left, top in _places(canvas, rng, count, size):
+            canvas.rectangle((left, top, left + size - 1, top + size - 1), 1)
+
+    return _cut_out(images, seed, draw)
+
+
+@registered
+def mask_scratches(images, seed, count=6, width=3):
+    """Draw `count` bent scratches, up to `width` pixels wide, across the image.
+
+    Returns ``"image"``, with 0 in the scratches, and ``"mask"``, (n, height, width,
+    1), 1 in the scratches and 0 elsewhere.
+    """
+
+    def draw(canvas, rng):
+        size = np.array(canvas.im.size)
+        for _ in range(count):
+            start, end = rng.uniform(0, 1, (2, 2)) * size
+            middle = (start + end) / 2 + rng.normal(0, 0.1, 2) * size
+            steps = np.linspace(0, 1, 20)[:, None]
+            curve = (1 - steps) ** 2 * start + 2 * steps * (1 - steps) * middle
+            points = (curve + steps**2 * end).round().astype(int)
+            thickness = int(rng.integers(1, width + 1))
+            canvas.line([tuple(point) for point in points.tolist()], 1, thickness)
+
+    return _cut_out(images, seed, draw)
+
+
+@registered
+def mask_text(images, seed, count=3, size=16):
+    """Print `count` lines of letters, `size` pixels high, over the image.
+
+    Returns ``"image"``, with 0 under the letters, and ``"mask"``, (n, height,
+    width, 1), 1 under the letters and 0 elsewhere.
+    """
+    font = _load_font(size)
+
+    def draw(canvas, rng):
+        for left, top in _places(canvas, rng, count, size):
+            text = "".join(rng.choice(list("ABCDEFGHIKLMNOPRSTUVWXYZ aeinorst"), 40))
+            canvas.text((left - canvas.im.size[0] // 2, top), text, 1, font)
+
+    return _cut_out(images, seed, draw)
+
+
+def _cut_out(images, seed, draw):
+    """Let `draw(canvas, rng)` draw the holes of each image, and cut them out."""
+    from PIL import Image, ImageDraw
+
+    def masks(shape, seed):
+        rng = np.random.default_rng(seed.view(np.uint64))
+        result = []
+        for _ in range(shape[0]):
+            picture = Image.new("1", (int(shape[2]), int(shape[1])))
+            canvas = ImageDraw.Draw(picture)
+            canvas.fontmode = "1"  # no grey edges
+            draw(canvas, rng)
+            result.append(np.asarray(picture, np.float32)[..., None])
+        return np.stack(result)
+
+    images = check_images(images)
+    inputs = tf.shape(images), tf.stack(_split(seed)[0])
+    mask = tf.numpy_function(masks, inputs, tf.float32, stateful=False)
+    mask = tf.ensure_shape(mask, (*images.shape[:3], 1))
+    return {"image": images * (1 - mask), "mask": mask}
+
+
+def _places(canvas, rng, count, size):
+    """`count` random places, (left, top), where `size` pixels fit if they can."""
+    room = np.maximum(np.array(canvas.im.size) - size + 1, 1)
+    return rng.integers(0, room, (count, 2)).tolist()
+
+
+@functools.cache
+def _load_font(size):
+    """DejaVu Sans, which comes with matplotlib."""
+    from matplotlib import get_data_path
+    from PIL import ImageFont
+
+    return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
+
+
+def check_images(images):
+    """Images as a float tensor; ValueError for another shape, type or, outside of
+    graphs, range."""
+    images = tf.convert_to_tensor(images)
+    if images.shape.rank != 4 or not images.dtype.is_floating:
+        raise ValueError(
+            "Images must be float32 in [0, 1] of shape (n, height, width, channels); "
+            f"got {images.dtype.name} of shape {images.shape}. Divide 8-bit images "
+            "by 255; write image[None] for a single one."
+        )
+    if tf.executing_eagerly() and len(images):
+        low, high = float(tf.reduce_min(images)), float(tf.reduce_max(images))
+        if not (low >= 0 and high <= 1):  # also for NaN
+            raise ValueError(
+                f"Images must be float32 in [0, 1]; these run from {low:.4g} to "
+                f"{high:.4g}. Divide 8-bit images by 255; bring images in [-1, 1] "
+                "back with (images + 1) / 2."
+            )
+    return images
+
+
+def _split(seed):
+    """Two independent stateless seeds from one."""
+    seed = tf.cast(seed, tf.int64)
+    seed = tf.stack([seed, 0]) if seed.shape.rank == 0 else seed
+    return tf.unstack(tf.random.split(seed, 2))
