@@ -56,7 +56,6 @@ def load_pretrained(name):
     """
     if name not in RECIPES:
         raise ValueError(f"Unknown network {name!r}; choose from {sorted(RECIPES)}.")
-    build, undo = RECIPES[name]
     path = FOLDER / f"{name}.npz"
     records = json.loads((FOLDER / "records.json").read_text("utf-8"))
     content = path.read_bytes()
@@ -66,9 +65,15 @@ def load_pretrained(name):
             "release. Fetch the file again: git checkout -- tfgen/weights, or "
             "reinstall the package."
         )
+    return build_restorer(name, content)
+
+
+def build_restorer(name, content):
+    """Build the network `name` with weights from the bytes of an npz file."""
+    build, undo = RECIPES[name]
     network = build()
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        network.set_weights([arrays[f"{i}"] for i in range(len(arrays.files))])
+        network.set_weights([arrays[str(i)] for i in range(len(arrays.files))])
     restorer = restoration.Restorer(network, undo)
     restorer.compile()
     return restorer

@@ -1,0 +1,223 @@
+"""Train a network that comes with the package, and record how.
+
+    python tfgen/weights/train.py denoise            # or another name of RECIPES
+
+Everything is learned from the train split of the embedded photos: at full size, at
+0.7 and at 0.5 of it; for networks of one channel luma, red, green and blue of each.
+An interrupted training goes on where it was, from build/weights. At the end the
+averaged weights are stored as float16 beside this file, and what they score on the
+test split in records.json and README.md.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import platform
+import shutil
+import time
+from functools import partial
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+import tfgen  # noqa: E402
+from tfgen.figures import write_whole  # noqa: E402
+from tfgen.pretrained import FOLDER, RECIPES, build_restorer  # noqa: E402
+
+WORK = Path("build/weights")
+EPOCH = 250  # steps
+BATCH = 16
+
+
+def any_noise(images, seed):
+    """Noise of sigma 0 to 55, clipped as in a file in every second image."""
+    damaged = tfgen.add_gaussian_noise(images, seed, sigma=(0, 55))
+    noisy = damaged["image"]
+    even = tf.range(tf.shape(noisy)[0])[:, None, None, None] % 2 == 0
+    damaged["image"] = tf.where(even, tf.clip_by_value(noisy, 0, 1), noisy)
+    return damaged
+
+
+def any_holes(images, seed):
+    """Scratches, letters or boxes, a third of the images each."""
+    third = tf.shape(images)[0] // 3
+    parts = [
+        tfgen.mask_scratches(images[:third], seed, count=4, width=6),
+        tfgen.mask_text(images[third : 2 * third], seed, count=2),
+        tfgen.mask_boxes(images[2 * third :], seed, count=6, size=8),
+    ]
+    return {key: tf.concat([p[key] for p in parts], axis=0) for key in parts[0]}
+
+
+# name: corruption in training, size of a patch, steps, network to begin with
+TRAININGS = {
+    "denoise": (any_noise, 64, 7000, None),
+    "denoise_color": (any_noise, 64, 4000, "denoise"),
+    "inpaint": (any_holes, 64, 3500, "denoise"),
+    "upscale_x4": (partial(tfgen.downsample, scale=4), 128, 6000, None),
+    "upscale_x3": (partial(tfgen.downsample, scale=3), 96, 2500, "upscale_x4"),
+    "upscale_x2": (partial(tfgen.downsample, scale=2), 64, 2500, "upscale_x4"),
+}
+
+
+def load_photos(split, channels):
+    return list(
+        tfgen.load_dataset(
+            "photos", split, channels=channels, batch_size=None, shuffle=False
+        ).as_numpy_iterator()
+    )
+
+
+def collect_photos(channels):
+    """The training photos in three sizes and, for one channel, four versions."""
+    photos = load_photos("train", channels)
+    if channels == 1:
+        for photo in load_photos("train", 3):
+            if np.ptp(photo, axis=-1).any():
+                photos += np.split(photo, 3, axis=-1)
+    return photos + [shrink(p, factor) for p in photos for factor in (0.7, 0.5)]
+
+
+def shrink(photo, factor):
+    size = [round(factor * side) for side in photo.shape[:2]]
+    return np.clip(tf.image.resize(photo, size, "bicubic", antialias=True), 0, 1)
+
+
+def score(name, restorer):
+    """Mean PSNR on the test photos of the untouched input and of the result."""
+    scores = []
+    for seed, photo in enumerate(load_photos("test", restorer.channels)):
+        side = 12 * (min(*photo.shape[:2], 512) // 12)
+        photo = photo[None, :side, :side]
+        options = {}
+        if "denoise" in name:
+            damaged = tfgen.add_gaussian_noise(photo, seed, sigma=25.0)
+        else:
+            damaged = RECIPES[name][1](photo, seed)
+            options = {"border": restorer.scale if restorer.scale > 1 else 0}
+        known = {key: value.numpy() for key, value in damaged.items()}
+        image = known.pop("image")
+        untouched = tf.image.resize(image, photo.shape[1:3], "bicubic")
+        pair = np.clip(untouched, 0, 1), restorer.restore(image, **known)
+        scores.append([tfgen.psnr(photo, x, **options)[0] for x in pair])
+    return np.mean(scores, axis=0)
+
+
+class Clock(keras.callbacks.Callback):
+    """Add up the seconds of all sessions of one training, in a file."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        done = json.loads(self.path.read_text()) if self.path.exists() else 0
+        self.path.write_text(str(done + time.perf_counter() - self.start))
+
+
+def write_records(records):
+    content = json.dumps(records, indent=2, sort_keys=True) + "\n"
+    write_whole(FOLDER / "records.json", content.encode())
+    lines = [
+        "# The trained networks",
+        "",
+        "Written by `train.py`, which says what they were trained on. The score is the "
+        "mean PSNR in dB on the five test photos: of the untouched input (enlarged "
+        "bicubically if it is small) and of the restored image. Denoising at sigma "
+        "25, inpainting of scratches, enlarging of luma; photos cropped to at most "
+        "504 x 504.",
+        "",
+        "| network | parameters | begun with | steps | minutes | seed | untouched | "
+        "restored | hardware |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, record in sorted(records.items()):
+        lines.append(
+            f"| `{name}` | {record['parameters']:,} | {record['begun_with'] or '-'} | "
+            f"{record['steps']:,} | {record['seconds'] / 60:.0f} | {record['seed']} | "
+            f"{record['untouched_psnr']:.2f} | {record['restored_psnr']:.2f} | "
+            f"{record['hardware']} |"
+        )
+    text = "\n".join(lines) + "\n"
+    write_whole(FOLDER / "README.md", text.encode())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=TRAININGS)
+    parser.add_argument("--steps", type=int, help="in place of the recipe's number")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    corruption, size, steps, begun_with = TRAININGS[options.name]
+    epochs = max(1, (options.steps or steps) // EPOCH)
+    keras.utils.set_random_seed(options.seed)
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+
+    network = RECIPES[options.name][0]()
+    if begun_with:  # all weights that have the same shape
+        given = tfgen.load_pretrained(begun_with).network.weights
+        for weight, start in zip(network.weights, given, strict=True):
+            if weight.shape == start.shape:
+                weight.assign(start)
+    restorer = tfgen.Restorer(network, corruption, seed=options.seed)
+    rate = keras.optimizers.schedules.CosineDecay(
+        5e-4 if begun_with else 1e-3, epochs * EPOCH, alpha=0.01
+    )
+    restorer.compile(keras.optimizers.Adam(rate))
+    photos = collect_photos(restorer.channels)
+    patches = tfgen.random_patches(
+        photos, size, EPOCH * BATCH, batch_size=BATCH, seed=options.seed
+    )
+    work = WORK / options.name
+    work.mkdir(parents=True, exist_ok=True)
+    restorer.fit(
+        patches,
+        epochs=epochs,
+        verbose=2,
+        callbacks=[
+            Clock(work / "seconds.json"),
+            keras.callbacks.BackupAndRestore(work / "backup", delete_checkpoint=False),
+        ],
+    )
+
+    arrays = {
+        str(i): weight.numpy().astype(np.float16)
+        for i, weight in enumerate(restorer.averaged_network.weights)
+    }
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    content = content.getvalue()
+    keras.mixed_precision.set_global_policy("float32")
+    scores = score(options.name, build_restorer(options.name, content))
+    print("PSNR untouched and restored: {:.2f} and {:.2f} dB".format(*scores))
+
+    path = FOLDER / "records.json"
+    records = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    records[options.name] = {
+        "command": f"python tfgen/weights/train.py {options.name}",
+        "begun_with": begun_with,
+        "steps": epochs * EPOCH,
+        "seconds": round(json.loads((work / "seconds.json").read_text())),
+        "seed": options.seed,
+        "parameters": network.count_params(),
+        "hardware": f"{os.cpu_count()} {platform.machine()} cores, bfloat16",
+        "untouched_psnr": round(float(scores[0]), 2),
+        "restored_psnr": round(float(scores[1]), 2),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    write_whole(FOLDER / f"{options.name}.npz", content)
+    write_records(records)
+    shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    main()
