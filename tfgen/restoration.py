@@ -370,17 +370,16 @@ class Restorer(keras.Model):
         batch = _as_batch(images)
         asked = set(self.network.input) - {"image"}
         if asked == {"sigma"} and known.get("sigma") is None:
+            _check_range(batch, margin=np.inf)  # NaN has no noise
             known["sigma"] = estimate_noise(batch)
         if asked != set(known):
             raise ValueError(
                 f"This network must be told {' and '.join(sorted(asked)) or 'nothing'} "
                 f"beside the images; got {' and '.join(sorted(known)) or 'nothing'}."
             )
-        _check_range(batch, 6 / 255 * np.max(known.get("sigma", 0)))
         if "sigma" in known:
-            known["sigma"] = np.broadcast_to(
-                np.reshape(known["sigma"], (-1, 1)), (len(batch), 1)
-            )
+            known["sigma"] = _check_sigma(known["sigma"], len(batch))
+        _check_range(batch, 6 / 255 * np.max(known.get("sigma", 0)))
         if "mask" in known:
             known["mask"] = _check_mask(known["mask"], batch)
         check_counts(tile=tile)
@@ -388,16 +387,17 @@ class Restorer(keras.Model):
         progress = keras.utils.Progbar(
             len(windows) * len(batch), verbose=verbose, unit_name="tile"
         )
-        restored = np.stack(
-            [
-                self._restore_image(
-                    image, {key: x[i] for key, x in known.items()}, windows, progress
-                )
-                for i, image in enumerate(batch)
-            ]
-        )
-        shape = (*restored.shape[1:3], *images.shape[2:])
-        return restored if images.ndim == 4 else restored[0].reshape(shape)
+        count, height, width, channels = batch.shape
+        shape = (count, height * self.scale, width * self.scale, channels)
+        restored = np.empty(shape, np.float32)
+        for index, image in enumerate(batch):
+            told = {key: values[index] for key, values in known.items()}
+            for window in windows:
+                self._restore_tile(restored[index], image, told, *window)
+                progress.add(1)
+        if images.ndim == 4:
+            return restored
+        return restored.reshape(*shape[1:3], *images.shape[2:])
 
     @functools.cached_property
     def scale(self):
@@ -433,32 +433,22 @@ class Restorer(keras.Model):
 
         return [(y, x) for y in cut(size[0]) for x in cut(size[1])]
 
-    def _restore_image(self, image, known, windows, progress):
-        height, width, channels = image.shape
-        shape = (height * self.scale, width * self.scale, channels)
-        restored = np.empty(shape, np.float32)
-        for y, x in windows:
-            # Networks may need whole pairs: past its end the image is mirrored.
-            pixels = np.ix_(_mirror(y, height), _mirror(x, width))
-            window = {
-                key: value[pixels] if value.ndim == 3 else value
-                for key, value in {"image": image, **known}.items()
-            }
-            result = self._restore_window(
-                {
-                    key: tf.constant(value[None], tf.float32)
-                    for key, value in window.items()
-                }
-            )
-            (top, bottom), (left, right) = (
-                (start * self.scale, end * self.scale) for *_, start, end in (y, x)
-            )
-            above, before = y[0] * self.scale, x[0] * self.scale
-            restored[top:bottom, left:right] = result[
-                top - above : bottom - above, left - before : right - before
-            ]
-            progress.add(1)
-        return np.clip(restored, 0, 1, out=restored)
+    def _restore_tile(self, restored, image, told, y, x):
+        """Fill one tile of the restored image, from the window around it."""
+        # Networks may need whole pairs: past its end the image is mirrored.
+        pixels = np.ix_(_mirror(y, image.shape[0]), _mirror(x, image.shape[1]))
+        window = {"image": image, **told}
+        window = {
+            key: tf.constant(value[pixels] if value.ndim == 3 else value)[None]
+            for key, value in window.items()
+        }
+        (top, bottom), (left, right) = (
+            (start * self.scale, end * self.scale) for *_, start, end in (y, x)
+        )
+        above, before = y[0] * self.scale, x[0] * self.scale
+        result = self._restore_window(window)
+        result = result[top - above : bottom - above, left - before : right - before]
+        np.clip(result, 0, 1, out=restored[top:bottom, left:right])
 
     def _restore_window(self, damaged):
         """Run the network on one image of any number of channels."""
@@ -468,7 +458,7 @@ class Restorer(keras.Model):
             return self.run_network(damaged)[0].numpy()
         if channels == 1:  # grey for a network of several channels
             repeated = {**damaged, "image": tf.repeat(image, self.channels, axis=-1)}
-            return self.run_network(repeated)[0].numpy().mean(axis=-1, keepdims=True)
+            return self.run_network(repeated)[0].numpy().mean(-1, float, keepdims=True)
         if self.scale > 1:
             luma = tf.reduce_sum(image * LUMA, axis=-1, keepdims=True)
             size = self.scale * np.array(image.shape[1:3])
@@ -746,8 +736,9 @@ def estimate_noise(images):
     """Estimate the level of white Gaussian noise.
 
     The median of the finest diagonal differences, over 0.6745, is the standard
-    deviation of the noise where the image is smooth (Donoho and Johnstone, "Ideal
+    deviation of the noise where a channel is smooth (Donoho and Johnstone, "Ideal
     spatial adaptation by wavelet shrinkage", 1994); fine texture is taken for noise.
+    The mean over the channels is returned.
 
     Parameters
     ----------
@@ -762,9 +753,14 @@ def estimate_noise(images):
     images = np.asarray(images, np.float32)
     if min(images.shape[1:3]) < 2:
         return np.zeros(len(images))
-    rows = images[:, 1:] - images[:, :-1]
-    detail = np.abs(rows[:, :, 1:] - rows[:, :, :-1]) / 2
-    return 255 / 0.6745 * np.median(detail, axis=(1, 2, 3))
+
+    def level(channel):
+        detail = channel[1:, 1:] - channel[1:, :-1]
+        detail -= channel[:-1, 1:] - channel[:-1, :-1]
+        return 255 / 0.6745 * np.median(np.abs(detail, out=detail)) / 2
+
+    channels = np.moveaxis(images, -1, 1)
+    return np.array([np.mean([level(x) for x in image]) for image in channels])
 
 
 # --- Measures in the graph --------------------------------------------------
@@ -876,6 +872,17 @@ def _check_range(images, margin):
     low, high = float(images.min()), float(images.max())
     if not (low >= -margin and high <= 1 + margin):  # also for NaN
         raise ValueError(OUT_OF_RANGE.format(f"{low:.4g}", f"{high:.4g}"))
+
+
+def _check_sigma(sigma, count):
+    """A level of noise for each image, float32 (n, 1), or ValueError."""
+    levels = np.asarray(sigma, np.float32).reshape(-1, 1)
+    if len(levels) not in (1, count) or not (0 <= levels).all():  # also for NaN
+        raise ValueError(
+            "sigma is a number, at least 0, or one for each image; got "
+            f"{sigma} for {count} images."
+        )
+    return np.broadcast_to(levels, (count, 1))
 
 
 def _check_mask(mask, images):

@@ -1,0 +1,252 @@
+"""Measures of generators: against closed forms, other libraries, and planted faults."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.spatial import KDTree
+from scipy.spatial.distance import jensenshannon
+
+from tfgen.judging import (
+    build_classifier,
+    class_coverage,
+    class_divergence,
+    class_shares,
+    classifier_features,
+    inception_features,
+    kernel_distance,
+    memorization_test,
+    nearest_neighbors,
+    precision_recall,
+    train_classifier,
+)
+
+
+@pytest.fixture(scope="module")
+def rng():
+    return np.random.default_rng(0)
+
+
+def normal(rng, count, dimensions=4, mean=0.0, scale=1.0):
+    return rng.normal(mean, scale, (count, dimensions))
+
+
+# --- Kernel distance ---
+
+
+def test_the_kernel_distance_is_the_mean_over_all_pairs(rng, monkeypatch):
+    monkeypatch.setattr("tfgen.judging.BLOCK", 3)
+    a, b = normal(rng, 8), normal(rng, 7, mean=0.5)
+
+    def kernel(x, y):
+        return (x @ y / 4 + 1) ** 3
+
+    def mean(values):
+        return sum(values) / len(values)
+
+    expected = (
+        mean([kernel(x, y) for i, x in enumerate(a) for j, y in enumerate(a) if i != j])
+        + mean(
+            [kernel(x, y) for i, x in enumerate(b) for j, y in enumerate(b) if i != j]
+        )
+        - 2 * mean([kernel(x, y) for x in a for y in b])
+    )
+    assert kernel_distance(a, b) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_kernel_distance_of_normals_is_that_of_their_moments(rng):
+    # In one dimension E k(x, y) = sum over j of binom(3, j) E[x^j] E[y^j].
+    a, b = normal(rng, 5000, 1), normal(rng, 5000, 1, mean=1.0)
+    moments = np.array([1, 0, 1, 0]), np.array([1, 1, 2, 4])  # of N(0, 1), N(1, 1)
+    exact = (np.array([1, 3, 3, 1]) * (moments[0] - moments[1]) ** 2).sum()
+    assert kernel_distance(a, b) == pytest.approx(exact, rel=0.2)
+
+
+def test_the_kernel_distance_is_not_biased_by_few_samples(rng):
+    distances = [kernel_distance(normal(rng, 20), normal(rng, 20)) for _ in range(300)]
+    error = np.std(distances) / math.sqrt(len(distances))
+    assert abs(np.mean(distances)) < 3 * error
+    assert min(distances) < 0
+
+
+@pytest.mark.parametrize("measure", [kernel_distance, precision_recall])
+def test_bad_features_are_refused(measure):
+    good = np.zeros((10, 3))
+    with pytest.raises(ValueError, match="equal dimensions"):
+        measure(good, np.zeros((10, 4)))
+    with pytest.raises(ValueError, match="At least"):
+        measure(good, np.zeros((1, 3)))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        measure(good, np.full((10, 3), np.nan))
+
+
+# --- Precision and recall ---
+
+
+def test_precision_and_recall_are_the_shares_inside_the_balls(rng, monkeypatch):
+    monkeypatch.setattr("tfgen.judging.BLOCK", 16)
+    real, fake = normal(rng, 60), normal(rng, 50, mean=0.7)
+
+    def share(points, centers):
+        radii = KDTree(centers).query(centers, 4)[0][:, 3]
+        distances = np.linalg.norm(points[:, None] - centers, axis=2)
+        return (distances <= radii).any(axis=1).mean()
+
+    precision, recall = precision_recall(real, fake, k=3)
+    assert precision == pytest.approx(share(fake, real))
+    assert recall == pytest.approx(share(real, fake))
+    assert 0 < precision < 1 and 0 < recall < 1
+
+
+def test_equal_sets_have_precision_and_recall_1(rng):
+    features = normal(rng, 100)
+    assert precision_recall(features, features) == (1.0, 1.0)
+
+
+def test_noise_costs_precision_and_lost_modes_cost_recall(rng):
+    real = np.concatenate([normal(rng, 500, mean=m, scale=0.3) for m in (-3, 3)])
+    other = np.concatenate([normal(rng, 500, mean=m, scale=0.3) for m in (-3, 3)])
+    floor = precision_recall(real, other)
+    noisy = precision_recall(real, other + normal(rng, 1000, scale=2.0))
+    one_mode = precision_recall(real, normal(rng, 1000, mean=3, scale=0.3))
+    assert min(floor) > 0.9
+    assert noisy[0] < 0.5
+    assert one_mode[0] > 0.9 and one_mode[1] < 0.6
+
+
+# --- Variety ---
+
+
+def test_shares_and_coverage_count_classes():
+    labels = np.repeat([0, 1, 3], [50, 49, 1])
+    np.testing.assert_allclose(class_shares(labels, 4), [0.5, 0.49, 0, 0.01])
+    assert class_coverage(labels, 4) == 3
+    assert class_coverage(labels, 4, least=0.02) == 2
+
+
+def test_the_divergence_is_that_of_scipy(rng):
+    a, b = rng.integers(0, 5, 100), rng.integers(0, 4, 200)
+    shares = class_shares(a, 5), class_shares(b, 5)
+    expected = jensenshannon(*shares) ** 2
+    assert class_divergence(a, b, 5) == pytest.approx(expected)
+    assert class_divergence(a, a, 5) == 0
+    assert class_divergence([0, 0], [1], 2) == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [([0, 3], "from 0 to 2"), ([-1], "from -1"), ([0.5], "integers"), ([], "integers")],
+)
+def test_bad_labels_are_refused(labels, message):
+    with pytest.raises(ValueError, match=message):
+        class_shares(labels, 3)
+
+
+# --- Copies ---
+
+
+def test_neighbors_are_those_of_a_tree(rng, monkeypatch):
+    monkeypatch.setattr("tfgen.judging.BLOCK", 7)
+    points, candidates = rng.random((20, 4, 4, 1)), rng.random((30, 4, 4, 1))
+    indices, distances = nearest_neighbors(points, candidates)
+    expected = KDTree(candidates.reshape(30, -1)).query(points.reshape(20, -1))
+    np.testing.assert_array_equal(indices, expected[1])
+    np.testing.assert_allclose(distances, expected[0])
+
+
+def test_a_planted_copy_is_found_and_a_fair_generator_is_not_accused(rng):
+    train, test = normal(rng, 800), normal(rng, 200)
+    fair = [memorization_test(normal(rng, 300), train, test) for _ in range(20)]
+    assert all(result["expected"] == 0.8 for result in fair)
+    assert min(result["p_value"] for result in fair) > 1e-3
+    copies = train[rng.integers(0, 800, 300)] + normal(rng, 300, scale=0.05)
+    result = memorization_test(copies, train, test)
+    assert result["share"] > 0.95 and result["p_value"] < 1e-6
+    # One sample in three is copied, the others are new.
+    copies[:200] = normal(rng, 200)
+    assert memorization_test(copies, train, test)["p_value"] < 1e-3
+
+
+# --- The classifier ---
+
+
+@pytest.fixture(scope="module")
+def bars():
+    """Images of a bright upper or lower half, with labels."""
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 2, 256)
+    images = rng.random((256, 16, 16, 1)).astype("float32") / 2
+    images[labels == 0, :8] += 0.5
+    images[labels == 1, 8:] += 0.5
+    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(32)
+
+
+@pytest.fixture(scope="module")
+def classifier(bars):
+    return train_classifier(bars, epochs=3, verbose=0)
+
+
+def test_a_classifier_learns_any_labelled_set(bars, classifier):
+    assert classifier.output_shape == (None, 2)
+    assert classifier.evaluate(bars, verbose=0)[1] > 0.95
+
+
+def test_features_are_those_before_the_logits(bars, classifier):
+    images, labels = next(iter(bars))
+    features, probabilities = classifier_features(classifier, images)
+    last = classifier.layers[-1]
+    np.testing.assert_allclose(
+        keras.ops.softmax(last(features)), probabilities, atol=1e-5
+    )
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert np.mean(probabilities.argmax(axis=1) == labels) > 0.95
+
+
+def test_images_for_another_classifier_are_refused(classifier):
+    with pytest.raises(ValueError, match="takes images of shape"):
+        classifier_features(classifier, np.zeros((2, 32, 32, 1), np.float32))
+    with pytest.raises(ValueError, match="Divide 8-bit images"):
+        classifier_features(classifier, np.full((2, 16, 16, 1), 255.0))
+    with pytest.raises(ValueError, match="Divide 8-bit images"):
+        classifier_features(classifier, np.zeros((2, 16, 16, 1), np.uint8))
+
+
+def test_data_without_labels_or_of_several_sizes_is_refused(bars):
+    with pytest.raises(ValueError, match="labels=True"):
+        train_classifier(bars.map(lambda image, label: image))
+    with pytest.raises(ValueError, match="at least 16 x 16"):
+        build_classifier((8, 8, 1))
+    loose = tf.data.Dataset.from_generator(
+        lambda: iter(bars),
+        output_signature=(
+            tf.TensorSpec((None, None, None, 1), tf.float32),
+            tf.TensorSpec((None,), tf.int64),
+        ),
+    )
+    with pytest.raises(ValueError, match="image_size"):
+        train_classifier(loose)
+
+
+def test_without_a_network_inception_says_what_to_use(monkeypatch):
+    def download(**options):
+        raise OSError("URL fetch failure")
+
+    monkeypatch.setattr(keras.applications, "InceptionV3", download)
+    with pytest.raises(ConnectionError, match="classifier_features"):
+        inception_features(np.zeros((1, 32, 32, 1), np.float32))
+
+
+def test_inception_is_given_three_channels_in_its_own_range(monkeypatch):
+    seen = []
+
+    def network(batch, training):
+        seen.append(batch.numpy())
+        return tf.zeros((len(batch), 2048))
+
+    monkeypatch.setattr(keras.applications, "InceptionV3", lambda **options: network)
+    images = np.ones((60, 32, 32, 1), np.float32)
+    assert inception_features(images).shape == (60, 2048)
+    assert [batch.shape for batch in seen] == [(50, 299, 299, 3), (10, 299, 299, 3)]
+    assert all((batch == 1).all() for batch in seen)
