@@ -58,11 +58,11 @@ def any_holes(images, seed):
 # name: corruption in training, size of a patch, steps, network to begin with
 TRAININGS = {
     "denoise": (any_noise, 64, 6000, None),
-    "denoise_color": (any_noise, 64, 3000, "denoise"),
-    "inpaint": (any_holes, 64, 2500, "denoise"),
+    "denoise_color": (any_noise, 64, 2000, "denoise"),
+    "inpaint": (any_holes, 64, 1500, "denoise"),
     "upscale_x4": (partial(tfgen.downsample, scale=4), 128, 5000, None),
-    "upscale_x3": (partial(tfgen.downsample, scale=3), 96, 2000, "upscale_x4"),
-    "upscale_x2": (partial(tfgen.downsample, scale=2), 64, 2000, "upscale_x4"),
+    "upscale_x3": (partial(tfgen.downsample, scale=3), 96, 1250, "upscale_x4"),
+    "upscale_x2": (partial(tfgen.downsample, scale=2), 64, 1250, "upscale_x4"),
 }
 
 
