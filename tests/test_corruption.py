@@ -232,11 +232,9 @@ def test_jpeg_is_that_of_pillow(channels, quality):
     file = io.BytesIO()
     Image.fromarray(pixels.squeeze()).save(file, "jpeg", quality=quality)
     expected = np.asarray(Image.open(file), np.float32).reshape(33, 45, channels) / 255
-    result = compress_jpeg(images, quality=quality)["image"].numpy()
-    error = np.abs(result[0] - expected)
-    assert error.max() < 8 / 255 and error.mean() < 1 / 255
-    untouched = np.abs(images[0] - expected).mean()
-    assert quality == 95 or untouched > 3 * error.mean()
+    result = compress_jpeg(images, quality=quality)["image"]
+    np.testing.assert_allclose(result[0], expected, atol=1e-6)
+    assert np.abs(images[0] - expected).max() > 2 / 255
 
 
 def test_jpeg_is_worse_with_less_quality():
@@ -268,14 +266,16 @@ def test_downsample_is_pillows_bicubic(scale, channels):
     for image, small in zip(images, result, strict=True):
         for channel in range(channels):
             picture = Image.fromarray(image[..., channel])
-            picture = picture.resize((48 // scale, 36 // scale), Image.Resampling.BICUBIC)
+            picture = picture.resize(
+                (48 // scale, 36 // scale), Image.Resampling.BICUBIC
+            )
             np.testing.assert_allclose(small[..., channel], picture, atol=2e-5)
 
 
 def test_downsample_weighs_pixels_by_the_kernel_of_keys():
     """Two times smaller: weights at distances 1/4, 3/4, 5/4 and 7/4, halved."""
     image = np.zeros((1, 16, 16, 1), np.float32)
-    image[:, :, 8] = 1  # a column: one pixel right of the centre of result 4, ...
+    image[:, :, 8] = 1  # a column
     result = downsample(image, scale=2, round_to_bytes=False)["image"].numpy()
     keys = {
         0.25: 1.5 * 0.25**3 - 2.5 * 0.25**2 + 1,
@@ -284,9 +284,8 @@ def test_downsample_weighs_pixels_by_the_kernel_of_keys():
         1.75: -0.5 * 1.75**3 + 2.5 * 1.75**2 - 4 * 1.75 + 2,
     }
     # Pixel 8 has its centre at 8.5; result i has its own at 2 i + 1.
-    expected = [keys[0.75], keys[0.25], keys[1.25]]  # results 3.., found below
-    places = {i: abs(8.5 - (2 * i + 1)) / 2 for i in range(8)}
-    expected = [keys.get(distance, 0) / 2 for distance in places.values()]
+    distances = [abs(8.5 - (2 * i + 1)) / 2 for i in range(8)]
+    expected = [keys.get(distance, 0) / 2 for distance in distances]
     assert expected[4] == pytest.approx(0.433594, abs=1e-6)
     np.testing.assert_allclose(result[0, 4, :, 0], expected, atol=1e-6)
 
@@ -321,14 +320,13 @@ def test_holes_are_black_and_all_else_is_untouched(cut, channels):
 
 
 def test_boxes_have_the_size_and_the_number_they_are_asked_for():
-    for height, width in ((30, 50), (50, 30)):
-        mask = mask_boxes(photos(20, height, width), seed=0, count=1, size=7)["mask"]
+    for height, width in ((9, 12), (12, 9)):
+        mask = mask_boxes(photos(40, height, width), seed=0, count=1, size=7)["mask"]
         for hole in mask.numpy()[..., 0]:
             rows, columns = np.nonzero(hole)
             assert len(rows) == 49  # inside the image, filled
             assert np.ptp(rows) == np.ptp(columns) == 6
-        touched = mask.numpy().max(axis=0)
-        assert touched[[0, -1]].any() and touched[:, [0, -1]].any()  # up to the border
+        assert mask.numpy().max(axis=0).all()  # up to each border
     mask = mask_boxes(photos(1, 200, 200), seed=0, count=3, size=4)["mask"].numpy()
     assert ndimage.label(mask[0, ..., 0])[1] == 3
     assert mask_boxes(photos(1), seed=0, count=0)["mask"].numpy().sum() == 0
@@ -359,7 +357,7 @@ def test_text_has_the_height_it_is_asked_for():
     for size in (10, 24):
         mask = mask_text(photos(8, 200, 200), seed=0, count=1, size=size)["mask"]
         heights = [np.ptp(np.nonzero(line)[0]) + 1 for line in mask.numpy()[..., 0]]
-        assert all(0.7 * size < height < 1.3 * size for height in heights)
+        assert all(0.65 * size < height < size for height in heights)  # capitals
 
 
 @pytest.mark.parametrize("cut", MASKS)

@@ -1,4 +1,4 @@
-"""The command line: `python -m tfgen check` tells what is wrong here, and the fix."""
+"""The command line: `python -m tfgen check`, `restore` and `evaluate`."""
 
 import argparse
 import contextlib
@@ -250,14 +250,126 @@ def run_checks():
     return problems
 
 
+def run_command(name, options):
+    """Run a command that needs TensorFlow; an error is one line and status 2."""
+    try:
+        with hide_log():
+            check_tensorflow()
+            check_backend()
+            from tfgen import commands
+        getattr(commands, name)(**options)
+    except (Problem, ValueError, OSError, MemoryError) as error:
+        text = str(error) or type(error).__name__
+        print("error:", " ".join(text.split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line."""
+
+    def error(self, message):
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def parse_sigma(text):
+    return text if text == "auto" else float(text)
+
+
+parse_sigma.__name__ = "sigma"  # as the parser calls it
+
+
+def add_restore(commands):
+    parser = commands.add_parser(
+        "restore",
+        help="restore a photo: remove noise, fill holes, enlarge",
+        description="Restore a photo with a small trained network. Depth, transparency "
+        "and colour profile are kept where the format of OUT has them; other metadata "
+        "are not copied. Nothing is overwritten without --force.",
+    )
+    parser.add_argument("photo", help="image file of any size, grey or colour")
+    parser.add_argument(
+        "--sigma",
+        type=parse_sigma,
+        metavar="auto|N",
+        help="denoise: the standard deviation of the noise, where white is 255; auto, "
+        "the default, estimates it",
+    )
+    parser.add_argument(
+        "--mask",
+        help="inpaint: image of the same size; every pixel that is not 0 is a hole",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        required=True,
+        help="file to write; its extension, such as .png, is its format",
+    )
+    return parser
+
+
+def add_evaluate(commands):
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure restoration on a folder of images",
+        description="Print PSNR and SSIM of the damaged images, of classical "
+        "restorations and of the network, each clipped and rounded to 8 bits. Grey "
+        "files are restored in grey.",
+        epilog="denoise: the noise is neither clipped nor rounded. inpaint: scratches. "
+        "upscale: images are cropped to multiples of the scale and shrunk bicubically, "
+        "unless FOLDER has folders HR and LR; files in LR are named as in HR or with "
+        "x2, x3 or x4 behind.",
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="folder of clean images")
+    parser.add_argument(
+        "--sigma", type=float, help="denoise: level of the noise (default 25)"
+    )
+    parser.add_argument(
+        "--luma", action="store_true", help="compare the luma (BT.601) of colour images"
+    )
+    parser.add_argument(
+        "--border",
+        type=int,
+        help="pixels to leave out at each side (default: upscale, the scale; else 0)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of noise and holes (default 0)"
+    )
+    parser.add_argument(
+        "--csv", dest="table", metavar="FILE", help="also write the table here"
+    )
+    return parser
+
+
 def main(arguments=None):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    parser = argparse.ArgumentParser(prog="python -m tfgen", description=__doc__)
+    parser = Parser(prog="python -m tfgen", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    check = commands.add_parser("check", help="tell what is wrong here, and the fix")
-    check.set_defaults(run=lambda options: 1 if run_checks() else 0)
-    options = parser.parse_args(arguments)
-    return options.run(options)
+    commands.add_parser("check", help="tell what is wrong here, and the fix")
+    for command in (add_restore(commands), add_evaluate(commands)):
+        command.add_argument(
+            "--task", required=True, choices=("denoise", "inpaint", "upscale")
+        )
+        command.add_argument(
+            "--scale", type=int, choices=(2, 3, 4), help="upscale: how many times"
+        )
+        command.add_argument(
+            "--weights",
+            metavar="FILE",
+            help="a Restorer saved as .keras, in place of the network of tfgen",
+        )
+        command.add_argument(
+            "--force", action="store_true", help="overwrite a file that exists"
+        )
+    options = vars(parser.parse_args(arguments))
+    command = options.pop("command")
+    if command == "check":
+        return 1 if run_checks() else 0
+    return run_command(command, options)
 
 
 if __name__ == "__main__":
