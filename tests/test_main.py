@@ -165,3 +165,48 @@ def test_a_check_that_breaks_is_a_problem_not_a_crash(monkeypatch, capsys):
     assert lines[0] == "PROBLEM  first: cannot be checked: division by zero"
     assert lines[1] == "ok       second: fine"
     assert "1 problem found" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", "required: COMMAND"),
+        ("repair", "invalid choice: 'repair'"),
+        ("restore", "required: photo, -o/--output, --task"),
+        ("restore a.png -o b.png --task sharpen", "invalid choice: 'sharpen'"),
+        ("restore a.png -o b.png --task denoise --sigma x", "invalid sigma value: 'x'"),
+        ("restore a.png -o b.png --task upscale --scale 5", "invalid choice: 5"),
+        ("evaluate", "required: FOLDER, --task"),
+    ],
+)
+def test_what_is_typed_wrong_is_one_line(capsys, line, expected):
+    with pytest.raises(SystemExit) as ended:
+        command.main(line.split())
+    assert ended.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and printed.count("\n") == 1
+    assert expected in printed and "--help" in printed
+
+
+@pytest.mark.parametrize(
+    ("problem", "expected"),
+    [
+        (command.Problem("KERAS_BACKEND\nis 'jax'"), "error: KERAS_BACKEND is 'jax'\n"),
+        (MemoryError(), "error: MemoryError\n"),
+    ],
+)
+def test_commands_name_what_is_wrong_here(monkeypatch, capsys, problem, expected):
+    def fail():
+        raise problem
+
+    monkeypatch.setattr(command, "check_backend", fail)
+    assert command.main("restore a.png -o b.png --task denoise".split()) == 2
+    assert capsys.readouterr().err == expected
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--help"])
+    assert ended.value.code == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("check", "restore", "evaluate"))

@@ -25,6 +25,7 @@ PACKAGES = (
     "tensorflow-datasets",
     "importlib_resources",
     "scikit-image",
+    "PyWavelets",
     "matplotlib",
     "pillow",
 )

@@ -1,0 +1,85 @@
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from tfgen import classics
+from tfgen.classics import CLASSICS
+
+DENOISERS = list(CLASSICS["denoise"].values())
+
+
+def psnr(clean, image):
+    return -10 * np.log10(np.mean((clean - image) ** 2))
+
+
+def make_noisy(channels, sigma, size=96):
+    photo = data.astronaut()[100 : 100 + size, 150 : 150 + size, :channels]
+    clean = photo.astype(np.float32) / 255
+    noise = np.random.default_rng(0).normal(size=clean.shape)
+    return clean, (clean + sigma / 255 * noise).astype(np.float32)
+
+
+@pytest.mark.parametrize("denoise", DENOISERS, ids=CLASSICS["denoise"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("sigma", "gain"), [(15, 3), (50, 8)])
+def test_denoisers_remove_noise(denoise, channels, sigma, gain):
+    clean, noisy = make_noisy(channels, sigma)
+    before = noisy.copy()
+    restored = denoise(noisy, sigma)
+    assert psnr(clean, restored) > psnr(clean, noisy) + gain
+    assert restored.dtype == np.float32 and restored.shape == noisy.shape
+    assert restored.min() >= 0 and restored.max() <= 1
+    np.testing.assert_array_equal(noisy, before)
+
+
+@pytest.mark.parametrize("denoise", DENOISERS, ids=CLASSICS["denoise"])
+def test_without_noise_nothing_is_removed(denoise):
+    clean, _ = make_noisy(3, 0)
+    np.testing.assert_allclose(denoise(clean, 0), clean, atol=1e-6)
+
+
+@pytest.mark.parametrize("denoise", DENOISERS, ids=CLASSICS["denoise"])
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 2, 1), (5, 300, 3), (8, 8, 1)])
+def test_denoisers_take_small_images(denoise, shape):
+    image = np.random.default_rng(0).random(shape, np.float32)
+    restored = denoise(image, 25)
+    assert restored.shape == shape and np.isfinite(restored).all()
+
+
+def test_biharmonic_continues_a_slope_and_leaves_the_rest():
+    slope = np.linspace(0, 1, 40, dtype=np.float32)
+    clean = np.stack([np.tile(slope, (30, 1)), np.tile(slope[::-1], (30, 1))], -1)
+    mask = np.zeros((30, 40, 1), np.float32)
+    mask[10:13, 5:30] = 1
+    filled = classics.inpaint_biharmonic(clean * (1 - mask), mask)
+    np.testing.assert_allclose(filled, clean, atol=1e-3)
+    known = mask[..., 0] == 0
+    np.testing.assert_array_equal(filled[known], clean[known])
+
+
+def test_biharmonic_needs_something_to_continue():
+    with pytest.raises(ValueError, match="covers the whole image"):
+        classics.inpaint_biharmonic(np.zeros((4, 4, 1), np.float32), np.ones((4, 4)))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_bicubic_is_that_of_pillow(scale):
+    image = np.random.default_rng(0).uniform(0.3, 0.7, (20, 17, 1)).astype(np.float32)
+    enlarged = classics.enlarge_bicubic(image, scale)
+    assert enlarged.shape == (20 * scale, 17 * scale, 1)
+    size = (17 * scale, 20 * scale)
+    pillow = Image.fromarray(image[..., 0]).resize(size, Image.Resampling.BICUBIC)
+    inside = slice(2 * scale, -2 * scale)  # at the border TensorFlow repeats pixels
+    expected = np.asarray(pillow)[inside, inside]
+    np.testing.assert_allclose(enlarged[inside, inside, 0], expected, atol=1e-3)
+
+
+def test_nothing_heavy_is_imported_before_it_is_used():
+    tree = ast.parse(Path(classics.__file__).read_text("utf-8"))
+    imports = [node for node in tree.body if isinstance(node, ast.Import)]
+    assert [alias.name for node in imports for alias in node.names] == ["numpy"]
+    assert not any(isinstance(node, ast.ImportFrom) for node in tree.body)

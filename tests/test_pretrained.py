@@ -1,0 +1,117 @@
+"""The networks that come with the package: there, whole, small, and better than
+doing nothing."""
+
+import functools
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import tfgen
+from tfgen import pretrained
+from tfgen.classics import enlarge_bicubic, inpaint_biharmonic
+
+SIDE = 192  # of the crops, a multiple of every scale
+load = functools.cache(pretrained.load_pretrained)  # for tests that change no weight
+
+
+@pytest.fixture(scope="module")
+def crop():
+    """The middle of a test photo: grey of the cameraman, in colour of the coffee."""
+
+    def middle(channels):
+        photos = tfgen.load_dataset(
+            "photos", "test", batch_size=None, channels=channels, shuffle=False
+        )
+        size = (512, 512) if channels == 1 else (400, 600)
+        (photo,) = (p for p in photos.as_numpy_iterator() if p.shape[:2] == size)
+        top, left = ((side - SIDE) // 2 for side in size)
+        return photo[None, top : top + SIDE, left : left + SIDE]
+
+    return middle
+
+
+def restore(name, images, damaged):
+    """PSNR of what a network makes of the damaged images."""
+    known = {key: value.numpy() for key, value in damaged.items()}
+    restored = load(name).restore(known.pop("image"), **known)
+    assert restored.shape == images.shape
+    return tfgen.psnr(images, restored)[0]
+
+
+@pytest.mark.parametrize("name", ["denoise", "denoise_color"])
+@pytest.mark.parametrize("sigma, gain", [(15, 5), (25, 6.5), (50, 9)])
+def test_denoisers_take_noise_away(crop, name, sigma, gain):
+    images = crop(3 if name == "denoise_color" else 1)
+    noisy = tfgen.add_gaussian_noise(images, seed=0, sigma=sigma)
+    before = tfgen.psnr(images, np.clip(noisy["image"], 0, 1))[0]
+    assert restore(name, images, noisy) > before + gain
+
+
+@pytest.mark.parametrize("name", ["denoise", "denoise_color"])
+def test_denoisers_leave_what_is_clean(crop, name):
+    images = crop(3 if name == "denoise_color" else 1)
+    assert restore(name, images, tfgen.add_gaussian_noise(images, 0, sigma=0)) > 40
+
+
+def test_the_inpainter_beats_biharmonic_filling(crop):
+    images = crop(3)
+    damaged = tfgen.mask_scratches(images, seed=0, width=5)
+    filled = inpaint_biharmonic(*(damaged[key][0].numpy() for key in ("image", "mask")))
+    before = tfgen.psnr(images, filled[None])[0]
+    assert restore("inpaint", images, damaged) > before + 0.1
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_upscalers_beat_bicubic_enlargement(crop, scale):
+    images = crop(1)
+    damaged = tfgen.downsample(images, scale=scale)
+    enlarged = enlarge_bicubic(damaged["image"][0], scale)
+    before = tfgen.psnr(images, enlarged[None])[0]
+    assert restore(f"upscale_x{scale}", images, damaged) > before + 0.5
+
+
+@pytest.mark.parametrize("name", pretrained.RECIPES)
+def test_every_network_is_recorded_and_can_be_trained_further(name):
+    records = json.loads((pretrained.FOLDER / "records.json").read_text("utf-8"))
+    restorer = pretrained.load_pretrained(name)
+    assert restorer.network.count_params() == records[name]["parameters"]
+    assert records[name]["restored_psnr"] > records[name]["untouched_psnr"]
+    assert f"`{name}`" in (pretrained.FOLDER / "README.md").read_text("utf-8")
+    restorer.run_eagerly = True  # for one step, quicker
+    before = restorer.network.get_weights()
+    images = np.full((1, 12, 12, restorer.channels), 0.5, np.float32)
+    assert np.isfinite(restorer.train_on_batch(images)).all()
+    after = restorer.network.get_weights()
+    assert any((a != b).any() for a, b in zip(after, before, strict=True))
+
+
+def test_all_weights_together_take_less_than_5_megabytes():
+    files = list(pretrained.FOLDER.glob("*.npz"))
+    assert {file.stem for file in files} == set(pretrained.RECIPES)
+    assert sum(file.stat().st_size for file in files) < 5e6
+
+
+def test_an_unknown_name_is_answered_with_the_names():
+    with pytest.raises(ValueError, match="'sharpen'.*denoise_color.*upscale_x4"):
+        pretrained.load_pretrained("sharpen")
+
+
+def test_damaged_weights_are_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "weights"
+    shutil.copytree(pretrained.FOLDER, folder)
+    monkeypatch.setattr(pretrained, "FOLDER", folder)
+    pretrained.load_pretrained("denoise")
+    path = folder / "denoise.npz"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"denoise.npz are damaged.*git checkout"):
+        pretrained.load_pretrained("denoise")
+    path.write_bytes(content[:1000])
+    with pytest.raises(ValueError, match="damaged"):
+        pretrained.load_pretrained("denoise")
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="denoise.npz"):
+        pretrained.load_pretrained("denoise")

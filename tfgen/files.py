@@ -1,0 +1,269 @@
+"""Read and write image files, losing nothing on the way and leaving no half a file.
+
+`tfgen.datasets.folder` reads images to train on. Here a photo keeps its depth, its
+transparency and its colour profile, and what cannot be done is a ValueError that
+names the file.
+"""
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 150_000_000  # of a photo to read or to write
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+@dataclasses.dataclass
+class Photo:
+    """An upright picture.
+
+    Attributes
+    ----------
+    pixels : ndarray of uint8 or uint16, (height, width, channels)
+        Grey, 1 channel, or red, green and blue.
+    alpha : ndarray of uint8, (height, width), or None
+        255 where the picture is opaque.
+    icc_profile : bytes or None
+        What the numbers mean, as colours.
+    notes : tuple of str
+        What the file holds but the picture does not.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    icc_profile: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+
+def to_floats(pixels):
+    """Integers as float32 in [0, 1]."""
+    return np.divide(pixels, np.iinfo(pixels.dtype).max, dtype=np.float32)
+
+
+def to_integers(image, dtype=np.uint8):
+    """Floats in [0, 1], rounded to integers row by row, to save memory."""
+    pixels = np.empty(image.shape, dtype)
+    for row, values in zip(pixels, image, strict=True):
+        row[:] = np.rint(values * np.iinfo(dtype).max)
+    return pixels
+
+
+# --- Reading ----------------------------------------------------------------
+
+
+def read_photo(path):
+    """Read an image file of any kind that Pillow knows.
+
+    Upright (EXIF), of an animation the first picture; a palette, CMYK and the like
+    become red, green and blue. Grey of 16 bits stays so; Pillow reads colour of 16
+    bits as 8.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Photo
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, damaged, no image, or has more than `MAX_PIXELS`,
+        which is found out before they are decoded.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what matters is raised
+        try:
+            with Image.open(path) as image:
+                return _read(image)
+        except Exception as error:  # Pillow raises many kinds for damaged files
+            raise ValueError(f"Cannot read {path}: {_reason(error, path)}.") from None
+
+
+def check_size(width, height):
+    """Raise ValueError for more than `MAX_PIXELS`."""
+    if width * height > MAX_PIXELS:
+        raise ValueError(
+            f"A picture of {width} x {height} has more than {MAX_PIXELS / 1e6:.0f} "
+            "million pixels."
+        )
+
+
+def _read(image):
+    check_size(*image.size)
+    notes = []
+    layout = str(image.tile)  # such as "RGB;16B", which the mode "RGB" does not tell
+    if ";16" in layout and not image.mode.startswith("I"):
+        notes.append("16-bit colour or transparency was read as 8 bits")
+    if "I;16" in image.mode and "transparency" in image.info:
+        notes.append("a grey level that is transparent was read as opaque")
+    if getattr(image, "n_frames", 1) > 1:
+        notes.append(f"only the first of {image.n_frames} pictures was read")
+    icc_profile = image.info.get("icc_profile")
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        pixels, alpha = np.asarray(image), None
+        if image.mode == "F" or pixels.min() < 0 or pixels.max() > 65535:
+            raise ValueError("its pixels are not 8- or 16-bit numbers")
+        pixels = pixels.astype(np.uint16)[..., None]
+    else:
+        grey = image.mode in ("1", "L", "LA") or "LA;16" in layout
+        transparent = image.has_transparency_data
+        mode = ("L" if grey else "RGB") + ("A" if transparent else "")
+        if image.mode != mode:
+            image = image.convert(mode)
+        pixels = np.asarray(image).reshape(image.height, image.width, len(mode))
+        alpha = pixels[..., -1] if transparent else None
+        pixels = pixels[..., : len(mode) - transparent]
+    return Photo(pixels, alpha, icc_profile, tuple(notes))
+
+
+def _reason(error, path):
+    if isinstance(error, Image.DecompressionBombError):  # Pillow's own, higher limit
+        return f"it has more than {MAX_PIXELS / 1e6:.0f} million pixels"
+    if isinstance(error, UnidentifiedImageError):
+        empty = os.path.getsize(path) == 0
+        return "the file is empty" if empty else "it is not an image that Pillow knows"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.rstrip(".")
+
+
+# --- Writing ----------------------------------------------------------------
+
+
+class Format(NamedTuple):
+    """How files with an extension are written, and what they can hold."""
+
+    name: str
+    options: dict
+    alpha: bool = True
+    deep: bool = False  # 16 bits
+    longest: int = 10**9  # pixels of a side
+
+
+PNG = Format("PNG", {}, deep=True)
+JPEG = Format(
+    "JPEG", {"quality": 95, "subsampling": "4:4:4"}, alpha=False, longest=65500
+)
+TIFF = Format("TIFF", {}, deep=True)
+FORMATS = {
+    ".png": PNG,
+    ".jpg": JPEG,
+    ".jpeg": JPEG,
+    ".tif": TIFF,
+    ".tiff": TIFF,
+    ".webp": Format("WEBP", {"quality": 95}, longest=16383),
+    ".bmp": Format("BMP", {}, alpha=False),
+}
+
+
+def check_output(path, force, source=None):
+    """Raise ValueError unless `path` can be written, before the work is done.
+
+    Parameters
+    ----------
+    path : str or Path
+    force : bool
+        Whether a file that is there may be overwritten.
+    source : str or Path, optional
+        The file that is read.
+    """
+    path = Path(path)
+    if path.exists() and (path.is_dir() or not force):
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder.")
+        if source and os.path.exists(source) and path.samefile(source):
+            raise ValueError(f"{path} is the input itself; --force overwrites it.")
+        raise ValueError(f"{path} exists; --force overwrites it.")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"Cannot write {path}: the folder {path.parent} refuses ({error.strerror})."
+        ) from None
+
+
+def choose_format(path, photo, scale=1):
+    """The format of an extension, or ValueError if it cannot hold the photo.
+
+    Parameters
+    ----------
+    path : str or Path
+    photo : Photo or None
+        None checks the extension alone.
+    scale : int
+        How many times larger than `photo` the picture will be.
+    """
+    path = Path(path)
+    form = FORMATS.get(path.suffix.lower())
+    if form is None:
+        raise ValueError(
+            f"Cannot write {path}: the name must end in one of {' '.join(FORMATS)}."
+        )
+    if photo is not None:
+        height, width = (scale * side for side in photo.pixels.shape[:2])
+        check_size(width, height)
+        if max(height, width) > form.longest:
+            raise ValueError(
+                f"Cannot write {path}: the picture is {width} x {height}, but "
+                f"{form.name} ends at {form.longest}."
+            )
+        if photo.alpha is not None and not form.alpha:
+            raise ValueError(
+                f"Cannot write {path}: {form.name} cannot hold the photo's "
+                "transparency; choose .png, .tif or .webp."
+            )
+    return form
+
+
+def write_photo(path, photo):
+    """Write a `Photo` in the format of the extension, whole or not at all.
+
+    A colour profile is kept where it fits the channels that are written. Other
+    metadata are not written: the picture is upright already.
+    """
+    form = choose_format(path, photo)
+    pixels = photo.pixels
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    if photo.alpha is not None:
+        image.putalpha(Image.fromarray(photo.alpha))
+    if form.name == "WEBP" and image.mode in ("L", "LA"):  # knows no grey
+        image = image.convert("RGB" if image.mode == "L" else "RGBA")
+    options = dict(form.options)
+    space = b"RGB " if image.mode.startswith("RGB") else b"GRAY"
+    if photo.icc_profile and photo.icc_profile[16:20] == space:
+        options["icc_profile"] = photo.icc_profile
+    with replacing(path) as file:
+        image.save(file, form.name, **options)
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Open a file beside `path` that takes its place once all is written.
+
+    Whatever happens before, `path` is as it was and nothing else is left.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            reason = error.strerror or error
+            raise ValueError(f"Cannot write {path}: {reason}.") from None
+        raise
