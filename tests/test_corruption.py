@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 from scipy import ndimage
 
+import tfgen
 from tfgen.corruption import (
     add_gaussian_noise,
     add_poisson_noise,
@@ -364,3 +365,14 @@ def test_text_has_the_height_it_is_asked_for():
 def test_holes_fit_into_any_image(cut):
     result = cut(plain(0.5, (1, 1, 3, 1)), seed=0)
     assert result["mask"].shape == (1, 1, 3, 1)
+
+
+@pytest.mark.parametrize("scale", [0, 2.5, -1])
+def test_a_scale_must_be_a_whole_number(scale):
+    with pytest.raises(ValueError, match="whole number of at least 1"):
+        tfgen.downsample(np.zeros((1, 20, 20, 1), np.float32), 0, scale=scale)
+
+
+def test_a_blur_that_reaches_beyond_the_image_is_refused():
+    with pytest.raises(ValueError, match="reaches 12 pixels"):
+        tfgen.blur(np.zeros((1, 32, 11, 1), np.float32), radius=3)

@@ -137,6 +137,11 @@ def blur(images, seed=None, radius=1.5):
         raise ValueError(f"radius is a number of pixels above 0; got {radius}.")
     images = check_images(images)
     reach = int(4 * radius + 0.5)
+    if any(side is not None and side < reach for side in images.shape[1:3]):
+        raise ValueError(
+            f"A blur of radius {radius} reaches {reach} pixels, further than images of "
+            f"{images.shape[1]} x {images.shape[2]}."
+        )
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / radius) ** 2)
     kernel = tf.constant(kernel / kernel.sum(), images.dtype)
     for axis in (1, 2):
@@ -184,6 +189,8 @@ def downsample(images, seed=None, scale=4, round_to_bytes=True):
         If a side is not a multiple of the scale; crop the images first.
     """
     images = check_images(images)
+    if scale < 1 or int(scale) != scale:
+        raise ValueError(f"scale is a whole number of at least 1; got {scale}.")
     height, width = images.shape[1:3]
     if any(side is not None and side % scale for side in (height, width)):
         raise ValueError(
