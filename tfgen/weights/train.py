@@ -48,7 +48,7 @@ def any_holes(images, seed):
     """Scratches, letters or boxes, a third of the images each."""
     third = tf.shape(images)[0] // 3
     parts = [
-        tfgen.mask_scratches(images[:third], seed, count=4, width=6),
+        tfgen.mask_scratches(images[:third], seed, count=4, width=10),
         tfgen.mask_text(images[third : 2 * third], seed, count=2),
         tfgen.mask_boxes(images[2 * third :], seed, count=6, size=8),
     ]
@@ -59,7 +59,7 @@ def any_holes(images, seed):
 TRAININGS = {
     "denoise": (any_noise, 64, 6000, None),
     "denoise_color": (any_noise, 64, 2000, "denoise"),
-    "inpaint": (any_holes, 64, 1500, "denoise"),
+    "inpaint": (any_holes, 64, 2000, None),
     "upscale_x4": (partial(tfgen.downsample, scale=4), 128, 5000, None),
     "upscale_x3": (partial(tfgen.downsample, scale=3), 96, 1250, "upscale_x4"),
     "upscale_x2": (partial(tfgen.downsample, scale=2), 64, 1250, "upscale_x4"),
