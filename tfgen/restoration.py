@@ -179,7 +179,10 @@ def build_inpainter(channels=3, width=64, blocks=6):
     x = layers.Conv2D(width, 6, strides=2, padding="same")(x)
     for _ in range(blocks):
         x = residual_block(x, width)
-    x = layers.Conv2D(4 * channels, 3, padding="same", dtype="float32")(x)
+    last = layers.Conv2D(  # begins as the smooth filling
+        4 * channels, 3, padding="same", kernel_initializer="zeros", dtype="float32"
+    )
+    x = last(x)
     detail = layers.Multiply(dtype="float32")([SubPixel(2, dtype="float32")(x), mask])
     filled = layers.Add(dtype="float32")([smooth, detail])
     return keras.Model({"image": image, "mask": mask}, filled, name="inpainter")

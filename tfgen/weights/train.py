@@ -55,14 +55,16 @@ def any_holes(images, seed):
     return {key: tf.concat([p[key] for p in parts], axis=0) for key in parts[0]}
 
 
-# name: corruption in training, size of a patch, steps, network to begin with
+L1, L2 = "mean_absolute_error", "mean_squared_error"
+
+# name: corruption in training, size of a patch, steps, loss, network to begin with
 TRAININGS = {
-    "denoise": (any_noise, 64, 6000, None),
-    "denoise_color": (any_noise, 64, 2000, "denoise"),
-    "inpaint": (any_holes, 64, 2000, None),
-    "upscale_x4": (partial(tfgen.downsample, scale=4), 128, 5000, None),
-    "upscale_x3": (partial(tfgen.downsample, scale=3), 96, 1250, "upscale_x4"),
-    "upscale_x2": (partial(tfgen.downsample, scale=2), 64, 1250, "upscale_x4"),
+    "denoise": (any_noise, 64, 6000, L1, None),
+    "denoise_color": (any_noise, 64, 2000, L1, "denoise"),
+    "inpaint": (any_holes, 64, 2000, L2, None),
+    "upscale_x4": (partial(tfgen.downsample, scale=4), 128, 5000, L1, None),
+    "upscale_x3": (partial(tfgen.downsample, scale=3), 96, 1250, L1, "upscale_x4"),
+    "upscale_x2": (partial(tfgen.downsample, scale=2), 64, 1250, L1, "upscale_x4"),
 }
 
 
@@ -157,7 +159,7 @@ def main():
     parser.add_argument("--steps", type=int, help="in place of the recipe's number")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    corruption, size, steps, begun_with = TRAININGS[options.name]
+    corruption, size, steps, loss, begun_with = TRAININGS[options.name]
     epochs = max(1, (options.steps or steps) // EPOCH)
     keras.utils.set_random_seed(options.seed)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
@@ -172,7 +174,7 @@ def main():
     rate = keras.optimizers.schedules.CosineDecay(
         5e-4 if begun_with else 1e-3, epochs * EPOCH, alpha=0.01
     )
-    restorer.compile(keras.optimizers.Adam(rate))
+    restorer.compile(keras.optimizers.Adam(rate), loss)
     photos = collect_photos(restorer.channels)
     patches = tfgen.random_patches(
         photos, size, EPOCH * BATCH, batch_size=BATCH, seed=options.seed
