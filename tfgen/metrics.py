@@ -99,7 +99,8 @@ def frechet_distance(features_a, features_b):
     ``|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2))`` with the means m and
     covariances C of the two sets. On the features of InceptionV3 this is the
     FID of Heusel et al., 2017 (arXiv:1706.08500); on other features its values
-    cannot be compared with published FIDs.
+    cannot be compared with published FIDs. It is biased: fewer samples give a
+    larger distance.
 
     Parameters
     ----------
