@@ -469,8 +469,11 @@ def test_grey_in_a_network_for_colour(frozen, kind):
     options = known(kind, grey.shape)
     expected = model.restore(grey.repeat(3, axis=-1), **options)
     result = model.restore(grey, **options)
-    assert 0 < expected.min() and expected.max() < 1  # nothing was clipped
-    np.testing.assert_allclose(result, expected.mean(axis=-1, keepdims=True), atol=1e-5)
+    inside = ((expected > 0) & (expected < 1)).all(axis=-1)  # not clipped
+    assert inside.mean() > 0.8
+    np.testing.assert_allclose(
+        result[inside], expected.mean(axis=-1, keepdims=True)[inside], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("kind", ["denoise", "inpaint"])
