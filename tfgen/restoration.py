@@ -394,11 +394,11 @@ class Restorer(keras.Model):
         ----------
         images : array, (height, width), (height, width, channels) or (n, height,
             width, channels)
-            Damaged images in [0, 1]. With noise of a given ``sigma``, values may
-            lie outside by six standard deviations. Grey and colour both work: a
-            network for colour is given grey in every channel; one for grey is given
-            the channels in turn or, if it enlarges, the luma (BT.601), and the
-            colour is enlarged bicubically.
+            Damaged images in [0, 1]. A network that is told ``sigma`` takes noisy
+            values outside, by less than 1 or by six standard deviations. Grey and
+            colour both work: a network for colour is given grey in every channel;
+            one for grey is given the channels in turn or, if it enlarges, the luma
+            (BT.601), and the colour is enlarged bicubically.
         tile : int
             Larger images are restored in tiles of this side, which overlap by as
             much as the network sees: the result is that of the whole image.
@@ -434,7 +434,9 @@ class Restorer(keras.Model):
             )
         if "sigma" in known:
             known["sigma"] = _check_sigma(known["sigma"], len(batch))
-        _check_range(batch, 6 / 255 * np.max(known.get("sigma", 0)))
+            _check_range(batch, max(0.999, 6 / 255 * known["sigma"].max()))
+        else:
+            _check_range(batch, margin=0)
         if "mask" in known:
             known["mask"] = _check_mask(known["mask"], batch)
         check_counts(tile=tile)
