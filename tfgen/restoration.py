@@ -156,7 +156,8 @@ def build_denoiser(channels=1, width=64, blocks=6):
 def build_inpainter(channels=3, width=64, blocks=6):
     """Build a network that fills holes and leaves all other pixels as they are.
 
-    It corrects a smooth filling.
+    It corrects a smooth filling, which begins at the edge of a hole: more than 16
+    pixels from all known ones a hole stays black.
 
     Parameters
     ----------
