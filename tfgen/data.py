@@ -55,9 +55,11 @@ def load_dataset(
         Where to crop; ``"random"`` draws a new place in every epoch.
     batch_size : int or None
         None gives single images, which may then differ in size.
-    labels : bool
+    labels : bool or tuple of str
         Whether to return (images, labels). In a folder the labels number the
-        sub-folders in alphabetical order. ``dataset.class_names`` names them.
+        sub-folders in alphabetical order. ``dataset.class_names`` names them. A
+        tuple chooses among the labels of a named set: ``("label", "typeface")`` of
+        the glyphs gives labels of shape (n, 2) and a list of names for each.
     shuffle : bool, optional
         Whether every epoch has a new order; by default only if `split` starts with
         "train".
@@ -101,8 +103,12 @@ def load_dataset(
     folder = _as_folder(source)
     if folder is not None:
         found = open_folder(folder, split, channels or 3, size, on_error)
+        if not isinstance(labels, bool):
+            raise ValueError(
+                f"A folder has one label, its sub-folder: labels=True, not {labels!r}."
+            )
     else:
-        found = open_named(source, split, data_dir, download)
+        found = open_named(source, split, data_dir, download, labels)
     if labels and found.class_names is None:
         raise ValueError(
             f"{str(source)!r} has no labels that could be returned. Use labels=False."

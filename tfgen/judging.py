@@ -336,10 +336,11 @@ def memorization_test(samples, train, test):
     """Whether samples are nearer to the training set than they should be.
 
     To a generator that has learned the distribution, training and held-out images
-    are alike: its samples' nearest neighbours among both are training images in
-    ``len(train) / (len(train) + len(test))`` of all cases. One that copies finds
-    more of them (the idea of Meehan, Chaudhuri and Dasgupta, 2020,
-    arXiv:2004.05675, with an exact null hypothesis for exchangeable sets).
+    are alike. So among the real images that are nearest to some sample, training
+    images are as frequent as among all real images; to one that copies, more
+    frequent. Each neighbour counts once, which makes the hypergeometric p-value
+    exact however alike the samples are (the idea is Meehan, Chaudhuri and
+    Dasgupta's, 2020, arXiv:2004.05675).
 
     Parameters
     ----------
@@ -349,19 +350,21 @@ def memorization_test(samples, train, test):
     Returns
     -------
     dict
-        ``share`` of samples whose nearest neighbour is a training image,
-        ``expected`` share, and ``p_value``, the probability of at least this share
-        for a generator that does not copy.
+        ``share`` of training images among the distinct neighbours, the ``expected``
+        share, and ``p_value``, the probability of at least this share for a
+        generator that does not copy.
     """
-    from scipy.stats import binom
+    from scipy.stats import hypergeom
 
     indices, _ = nearest_neighbors(samples, np.concatenate([train, test]))
-    count = int((indices < len(train)).sum())
-    expected = len(train) / (len(train) + len(test))
+    neighbors = np.unique(indices)
+    count = int((neighbors < len(train)).sum())
+    total = len(train) + len(test)
+    p_value = hypergeom.sf(count - 1, total, len(train), len(neighbors))
     return {
-        "share": count / len(samples),
-        "expected": expected,
-        "p_value": float(binom.sf(count - 1, len(samples), expected)),
+        "share": count / len(neighbors),
+        "expected": len(train) / total,
+        "p_value": float(p_value),
     }
 
 

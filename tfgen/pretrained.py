@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfgen import corruption, restoration
+from tfgen import corruption, judging, restoration
 
 FOLDER = Path(__file__).parent / "weights"
+CLASSIFIER = "glyph_classifier"
 RECIPES = {  # name: the network, what it was trained to undo
     "denoise": (
         functools.partial(restoration.build_denoiser, channels=1),
@@ -32,20 +33,22 @@ RECIPES = {  # name: the network, what it was trained to undo
 
 
 def load_pretrained(name):
-    """Load a small network that was trained on the embedded photos.
+    """Load a small network that was trained on the embedded photos or glyphs.
 
     Parameters
     ----------
     name : str
         ``"denoise"`` (grey, sigma 0 to 55), ``"denoise_color"``, ``"inpaint"``,
-        ``"upscale_x2"``, ``"upscale_x3"`` or ``"upscale_x4"``. How each was
+        ``"upscale_x2"``, ``"upscale_x3"``, ``"upscale_x4"`` or
+        ``"glyph_classifier"`` (letters of 32 x 32 grey pixels). How each was
         trained, and what it scores, is in ``tfgen/weights/README.md``.
 
     Returns
     -------
-    Restorer
+    Restorer or keras.Sequential
         ``load_pretrained("denoise").restore(photo)``; also compiled, to be trained
-        further.
+        further. The classifier is what `build_classifier` makes, for
+        `classifier_features`.
 
     Raises
     ------
@@ -54,8 +57,9 @@ def load_pretrained(name):
     FileNotFoundError
         If the file of the weights is missing.
     """
-    if name not in RECIPES:
-        raise ValueError(f"Unknown network {name!r}; choose from {sorted(RECIPES)}.")
+    names = sorted([*RECIPES, CLASSIFIER])
+    if name not in names:
+        raise ValueError(f"Unknown network {name!r}; choose from {names}.")
     path = FOLDER / f"{name}.npz"
     records = json.loads((FOLDER / "records.json").read_text("utf-8"))
     content = path.read_bytes()
@@ -65,15 +69,21 @@ def load_pretrained(name):
             "release. Fetch the file again: git checkout -- tfgen/weights, or "
             "reinstall the package."
         )
+    if name == CLASSIFIER:
+        return set_weights(judging.build_classifier(), content)
     return build_restorer(name, content)
 
 
 def build_restorer(name, content):
     """Build the network `name` with weights from the bytes of an npz file."""
     build, undo = RECIPES[name]
-    network = build()
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        network.set_weights([arrays[str(i)] for i in range(len(arrays.files))])
-    restorer = restoration.Restorer(network, undo)
+    restorer = restoration.Restorer(set_weights(build(), content), undo)
     restorer.compile()
     return restorer
+
+
+def set_weights(network, content):
+    """Give a network the weights in the bytes of an npz file."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        network.set_weights([arrays[str(i)] for i in range(len(arrays.files))])
+    return network

@@ -23,7 +23,7 @@ def is_registered(name):
     return base in EMBEDDED or base in _registered_names()
 
 
-def open_named(name, split, data_dir=None, download=True):
+def open_named(name, split, data_dir=None, download=True, labels=True):
     """Find a dataset, prepare it if need be, and describe one of its splits.
 
     The parameters and errors are those of `tfgen.load_dataset`.
@@ -55,8 +55,16 @@ def open_named(name, split, data_dir=None, download=True):
             f"{name!r} has {np.dtype(image.np_dtype)} images of shape {image.shape}. "
             "Only uint8 images with 1, 3 or 4 channels can be loaded."
         )
-    has_label = isinstance(dict(features).get("label"), tfds.features.ClassLabel)
-    class_names = features["label"].names if has_label else None
+    wanted = ("label",) if isinstance(labels, bool) else tuple(labels)
+    known = [k for k in features if isinstance(features[k], tfds.features.ClassLabel)]
+    if not isinstance(labels, bool) and not (wanted and set(wanted) <= set(known)):
+        raise ValueError(
+            f"labels={labels!r}: {name!r} has the labels {', '.join(known) or 'none'}."
+        )
+    has_label = set(wanted) <= set(known)
+    class_names = [features[key].names for key in wanted] if has_label else None
+    if isinstance(labels, bool) and has_label:
+        (class_names,) = class_names
 
     def read(shuffle, seed):
         # The records were mixed once when they were prepared. Their files are not
@@ -68,12 +76,13 @@ def open_named(name, split, data_dir=None, download=True):
             decoders={key: tfds.decode.SkipDecoding() for key in others},
             read_config=config,
         )
-        return dataset.map(
-            lambda example: (
-                example[image_key],
-                example["label"] if has_label else tf.constant(0, tf.int64),
-            )
-        )
+
+        def choose(example):
+            numbers = [example[key] for key in wanted] if has_label else [np.int64(0)]
+            one = isinstance(labels, bool)
+            return example[image_key], numbers[0] if one else tf.stack(numbers)
+
+        return dataset.map(choose)
 
     return Source(count, image.shape, class_names, read, shuffles=False)
 

@@ -1,10 +1,12 @@
 """Train a network that comes with the package, and record how.
 
     python tfgen/weights/train.py denoise            # or another name of RECIPES
+    python tfgen/weights/train.py glyph_classifier
 
-Everything is learned from the train split of the embedded photos: at full size, at
+Restorers learn from the train split of the embedded photos: at full size, at
 0.7 and at 0.5 of it; for networks of one channel luma, red, green and blue of each.
-An interrupted training goes on where it was, from build/weights. At the end the
+The classifier learns from the train split of the glyphs. An interrupted training
+of a restorer goes on where it was, from build/weights. At the end the
 averaged weights are stored as float16 beside this file, and what they score on the
 test split in records.json and README.md.
 """
@@ -29,7 +31,7 @@ import tensorflow as tf  # noqa: E402
 
 import tfgen  # noqa: E402
 from tfgen.figures import write_whole  # noqa: E402
-from tfgen.pretrained import FOLDER, RECIPES, build_restorer  # noqa: E402
+from tfgen.pretrained import CLASSIFIER, FOLDER, RECIPES, build_restorer, set_weights  # noqa: E402
 
 WORK = Path("build/weights")
 EPOCH = 250  # steps
@@ -150,6 +152,7 @@ def write_records(records):
         "restored | hardware |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
+    classifier = records.pop(CLASSIFIER, None)
     for name, record in sorted(records.items()):
         lines.append(
             f"| `{name}` | {record['parameters']:,} | {record['begun_with'] or '-'} | "
@@ -157,16 +160,71 @@ def write_records(records):
             f"{record['untouched_psnr']:.2f} | {record['restored_psnr']:.2f} | "
             f"{record['hardware']} |"
         )
+    if classifier:
+        lines += [
+            "",
+            f"`{CLASSIFIER}` ({classifier['parameters']:,} parameters, "
+            f"{classifier['epochs']} epochs, {classifier['seconds']:.0f} seconds, seed "
+            f"{classifier['seed']}) names {classifier['accuracy']:.2%} of the test "
+            "glyphs rightly.",
+        ]
     text = "\n".join(lines) + "\n"
     write_whole(FOLDER / "README.md", text.encode())
 
 
+def as_npz(weights):
+    """The bytes of a file with these weights as float16."""
+    arrays = {str(i): w.numpy().astype(np.float16) for i, w in enumerate(weights)}
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    return content.getvalue()
+
+
+def store(name, content, **record):
+    """Store weights and what is known of them."""
+    path = FOLDER / "records.json"
+    records = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    records[name] = {
+        "command": f"python tfgen/weights/train.py {name}",
+        "hardware": f"{os.cpu_count()} {platform.machine()} cores, "
+        f"{'float32' if name == CLASSIFIER else 'bfloat16'}",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        **record,
+    }
+    write_whole(FOLDER / f"{name}.npz", content)
+    write_records(records)
+
+
+def train_glyph_classifier(seed, epochs=8):
+    train, test = (
+        tfgen.load_dataset("glyphs", split, labels=True, seed=seed)
+        for split in ("train", "test")
+    )
+    start = time.perf_counter()
+    network = tfgen.train_classifier(train, epochs, seed=seed, verbose=2)
+    seconds = time.perf_counter() - start
+    content = as_npz(network.weights)
+    accuracy = set_weights(network, content).evaluate(test, verbose=0)[1]
+    print(f"{accuracy:.2%} of the test glyphs")
+    store(
+        CLASSIFIER,
+        content,
+        epochs=epochs,
+        seconds=round(seconds),
+        seed=seed,
+        parameters=network.count_params(),
+        accuracy=round(accuracy, 4),
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=TRAININGS)
+    parser.add_argument("name", choices=[*TRAININGS, CLASSIFIER])
     parser.add_argument("--steps", type=int, help="in place of the recipe's number")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    if options.name == CLASSIFIER:
+        return train_glyph_classifier(options.seed)
     corruption, size, steps, loss, begun_with = TRAININGS[options.name]
     epochs = max(1, (options.steps or steps) // EPOCH)
     keras.utils.set_random_seed(options.seed)
@@ -199,33 +257,22 @@ def main():
         ],
     )
 
-    arrays = {
-        str(i): weight.numpy().astype(np.float16)
-        for i, weight in enumerate(restorer.averaged_network.weights)
-    }
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
-    content = content.getvalue()
+    content = as_npz(restorer.averaged_network.weights)
     keras.mixed_precision.set_global_policy("float32")
     scores = score(options.name, build_restorer(options.name, content))
     print("PSNR untouched and restored: {:.2f} and {:.2f} dB".format(*scores))
 
-    path = FOLDER / "records.json"
-    records = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    records[options.name] = {
-        "command": f"python tfgen/weights/train.py {options.name}",
-        "begun_with": begun_with,
-        "steps": epochs * EPOCH,
-        "seconds": round(json.loads((work / "seconds.json").read_text())),
-        "seed": options.seed,
-        "parameters": network.count_params(),
-        "hardware": f"{os.cpu_count()} {platform.machine()} cores, bfloat16",
-        "untouched_psnr": round(float(scores[0]), 2),
-        "restored_psnr": round(float(scores[1]), 2),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-    write_whole(FOLDER / f"{options.name}.npz", content)
-    write_records(records)
+    store(
+        options.name,
+        content,
+        begun_with=begun_with,
+        steps=epochs * EPOCH,
+        seconds=round(json.loads((work / "seconds.json").read_text())),
+        seed=options.seed,
+        parameters=network.count_params(),
+        untouched_psnr=round(float(scores[0]), 2),
+        restored_psnr=round(float(scores[1]), 2),
+    )
     shutil.rmtree(work)
 
 
