@@ -15,8 +15,10 @@ from tfgen.gan import (
     build_discriminator,
     build_generator,
     discriminator_loss,
+    gradient_penalty,
     minimax_generator_loss,
     non_saturating_generator_loss,
+    r1_penalty,
 )
 
 SHAPE = (8, 8, 1)
@@ -31,10 +33,18 @@ def halves(count, seed=0):
     return images
 
 
-def small_gan(**options):
+def small_gan(normalization="batch", **options):
     keras.utils.set_random_seed(0)
-    generator = build_generator(SHAPE, latent_dim=8, width=8)
-    return GAN(generator, build_discriminator(SHAPE, width=8), **options)
+    classes = options.get("classes", ())
+    generator = build_generator(SHAPE, latent_dim=8, width=8, classes=classes)
+    discriminator = build_discriminator(SHAPE, 8, classes, normalization)
+    return GAN(generator, discriminator, **options)
+
+
+def mode_error(samples):
+    """Mean distance to the nearer of the two images that `halves` gives."""
+    modes = np.unique(halves(64), axis=0)
+    return np.abs(samples[:, None] - modes).mean(axis=(2, 3, 4)).min(axis=1).mean()
 
 
 @pytest.fixture
@@ -120,6 +130,54 @@ def test_only_the_minimax_gradient_vanishes_when_the_discriminator_is_sure():
     assert abs(tape.gradient(non_saturating, logit)) > 0.99
 
 
+@pytest.mark.parametrize(
+    "name, d_loss, g_loss",
+    [  # of real outputs 2 and 0.5, fake outputs -3 and 0
+        ("least_squares", (1 + 0.25) / 4 + (9 + 0) / 4, (16 + 1) / 4),
+        ("hinge", (0 + 0.5) / 2 + (0 + 1) / 2, 1.5),
+        ("wasserstein", -1.5 - 1.25, 1.5),
+    ],
+)
+def test_further_losses_at_values_computed_by_hand(name, d_loss, g_loss):
+    real, fake = tf.constant([[2.0], [0.5]]), tf.constant([[-3.0], [0.0]])
+    losses = module.LOSSES[name]
+    assert float(losses[0](real, fake)) == pytest.approx(d_loss)
+    assert float(losses[1](fake)) == pytest.approx(g_loss)
+
+
+def test_penalties_of_functions_whose_slope_is_known():
+    real, fake = (tf.random.uniform((5, 4, 4, 1), seed=seed) for seed in (1, 2))
+    alpha = tf.random.uniform((5, 1, 1, 1), seed=3)
+
+    def linear(images):  # slope 3 * sqrt(16) = 12 everywhere
+        return 3 * tf.reduce_sum(images, axis=(1, 2, 3))[:, None]
+
+    def square(images):  # slope |x| at x
+        return tf.reduce_sum(tf.square(images), axis=(1, 2, 3))[:, None] / 2
+
+    assert float(gradient_penalty(linear, real, fake, alpha)) == pytest.approx(121)
+    assert float(r1_penalty(linear, real, fake, alpha)) == pytest.approx(72)
+    between = (1 - alpha) * real + alpha * fake
+    length = np.sqrt(np.square(between).sum(axis=(1, 2, 3)))
+    expected = np.square(length - 1).mean()
+    assert float(gradient_penalty(square, real, fake, alpha)) == pytest.approx(expected)
+    expected = np.square(real).sum(axis=(1, 2, 3)).mean() / 2
+    assert float(r1_penalty(square, real, fake, alpha)) == pytest.approx(expected)
+
+
+def test_the_gradient_penalty_survives_a_flat_discriminator():
+    images = tf.Variable(tf.zeros((2, 4, 4, 1)))
+    slope = tf.Variable(0.0)
+    with tf.GradientTape() as tape:
+        loss = gradient_penalty(
+            lambda x: slope * tf.reduce_sum(x, axis=(1, 2, 3))[:, None],
+            images,
+            images,
+            tf.zeros((2, 1, 1, 1)),
+        )
+    assert np.isfinite(tape.gradient(loss, slope))
+
+
 # --- training ---
 
 
@@ -165,20 +223,59 @@ def test_training_finds_both_modes():
     before = model.sample(200, seed=0)
     model.fit(images, epochs=6, batch_size=32, verbose=0)
     after = model.sample(200, seed=0)
-
-    def error(samples):  # distance to the nearer of the two real images
-        modes = np.unique(images, axis=0)
-        return np.abs(samples[:, None] - modes).mean(axis=(2, 3, 4)).min(axis=1).mean()
-
-    assert error(after) < 0.5 * error(before)
+    assert mode_error(after) < 0.5 * mode_error(before)
     right = (after[:, :, 4:].mean(axis=(1, 2, 3)) > 0.5).mean()
     assert 0.1 < right < 0.9
 
 
 def test_the_name_of_the_loss_chooses_the_generators_loss():
     outputs = tf.constant([[1.0]]), tf.constant([[-3.0]])
-    for name, (_, generator_loss) in module.LOSSES.items():
-        assert small_gan(loss=name).losses_of(*outputs)[1] == generator_loss(outputs[1])
+    for name, losses in module.LOSSES.items():
+        found = small_gan("layer", loss=name).losses_of(*outputs)
+        assert found[0] == losses[0](*outputs) and found[1] == losses[1](outputs[1])
+
+
+@pytest.mark.parametrize("loss", sorted({*module.LOSSES} - {"minimax"}))
+def test_every_loss_that_does_not_saturate_learns_both_modes(loss):
+    images = halves(2048)
+    model = small_gan("layer" if loss in module.PENALTIES else "batch", loss=loss)
+    model.compile(*(keras.optimizers.Adam(5e-3, beta_1=0.5) for _ in range(2)))
+    before = mode_error(model.sample(200, seed=0))
+    model.fit(images, epochs=8, batch_size=32, verbose=0)
+    after = model.sample(200, seed=0)
+    assert mode_error(after) < 0.6 * before
+    assert 0.02 < (after[:, :, 4:].mean(axis=(1, 2, 3)) > 0.5).mean() < 0.98
+
+
+@pytest.mark.parametrize("loss", module.PENALTIES)
+def test_the_weight_of_the_penalty_decides_how_steep_the_discriminator_gets(loss):
+    def slope(weight):
+        model = small_gan(None, loss=loss, penalty_weight=weight)
+        model.compile(*(keras.optimizers.Adam(2e-3, beta_1=0.5) for _ in range(2)))
+        images = halves(256)
+        model.fit(images, epochs=4, batch_size=32, shuffle=False, verbose=0)
+        judge = model.discriminator
+        return float(r1_penalty(judge, tf.constant(images), None, None))
+
+    assert slope(100.0) < 0.5 * slope(0.0)
+
+
+def test_the_generator_moves_in_every_third_step_only():
+    model = small_gan(n_critic=3, average_decay=0.5)
+    model.compile()
+    moved = []
+    for _ in range(6):
+        before = [model.generator.layers[0].kernel.numpy()]
+        before.append(model.averaged_generator.layers[0].kernel.numpy())
+        model.train_on_batch(halves(16))
+        after = model.generator, model.averaged_generator
+        changes = [
+            np.abs(network.layers[0].kernel - start).max() > 0
+            for network, start in zip(after, before, strict=True)
+        ]
+        moved.append(changes)
+    assert moved == [[False] * 2, [False] * 2, [True] * 2] * 2
+    assert int(model.discriminator_optimizer.iterations) == 6
 
 
 def test_average_weights_follow_the_formula(gan):
@@ -186,9 +283,12 @@ def test_average_weights_follow_the_formula(gan):
     start = [w.numpy() for w in gan.averaged_generator.weights]
     for weight in gan.generator.weights:
         weight.assign_add(tf.ones_like(weight))
-    gan.average_weights()
-    for average, before in zip(gan.averaged_generator.weights, start, strict=True):
-        np.testing.assert_allclose(average, before + 0.25, atol=1e-6)
+    for step, change in ((1000, 0.25), (10, 0.5), (0, 1)):  # short at first
+        gan.generator_optimizer.iterations.assign(step)
+        gan.averaged_generator.set_weights(start)
+        gan.average_weights()
+        for average, before in zip(gan.averaged_generator.weights, start, strict=True):
+            np.testing.assert_allclose(average, before + change, atol=1e-6)
 
 
 def test_without_averaging_samples_come_from_the_generator():
@@ -426,7 +526,7 @@ def test_networks_that_do_not_fit_are_refused():
         GAN(keras.Sequential([keras.layers.Dense(64)]), discriminator)
     with pytest.raises(ValueError, match="one image_shape"):
         GAN(generator, build_discriminator((16, 16, 1)))
-    with pytest.raises(ValueError, match="one logit per image"):
+    with pytest.raises(ValueError, match="1 logit per image"):
         GAN(
             generator,
             keras.Sequential([keras.Input(SHAPE), *discriminator.layers[:-1]]),
@@ -435,7 +535,155 @@ def test_networks_that_do_not_fit_are_refused():
         GAN(keras.Sequential([keras.Input(SHAPE), keras.layers.ReLU()]), discriminator)
 
 
-@pytest.mark.parametrize("option", [{"loss": "mse"}, {"average_decay": 1.0}])
-def test_unknown_options_are_refused(option):
-    with pytest.raises(ValueError, match="choose from|average_decay"):
-        small_gan(**option)
+BAD_OPTIONS = {
+    "unknown loss": ({"loss": "mse"}, r"choose from.*hinge.*wasserstein"),
+    "average_decay": ({"average_decay": 1.0}, "average_decay"),
+    "n_critic": ({"n_critic": 0}, "n_critic"),
+    "half a step": ({"n_critic": 1.5}, "n_critic"),
+    "weight without penalty": ({"penalty_weight": 1.0}, "r1.*wasserstein"),
+    "negative weight": ({"loss": "r1", "penalty_weight": -1.0}, "at least 0"),
+    "batch norm": ({"loss": "wasserstein"}, "normalization=.layer"),
+    "one class": ({"classes": 1}, "at least 2"),
+    "no class": ({"classes": (3, 0)}, "at least 2"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_OPTIONS)
+def test_unknown_options_are_refused(case):
+    options, message = BAD_OPTIONS[case]
+    with pytest.raises(ValueError, match=message):
+        small_gan(**options)
+
+
+def test_an_unknown_normalization_is_refused():
+    with pytest.raises(ValueError, match="'batch', 'layer' or None"):
+        build_discriminator(SHAPE, normalization="instance")
+
+
+# --- labels ---
+
+
+def labelled(count):
+    """`halves` and which one is bright."""
+    images = halves(count)
+    return images, (images[:, 0, -1, 0] > 0.5).astype(int)
+
+
+def test_samples_show_the_labels_that_were_asked_for():
+    images, right = labelled(2048)
+    labels = np.stack([right, np.random.default_rng(0).integers(0, 3, 2048)], axis=1)
+    images = images * (1 - 0.25 * labels[:, 1])[:, None, None, None]
+    model = small_gan(classes=(2, 3))
+    model.compile(*(keras.optimizers.Adam(5e-3, beta_1=0.5) for _ in range(2)))
+    data = tf.data.Dataset.from_tensor_slices((images.astype("float32"), labels))
+    model.fit(data.batch(32), epochs=8, verbose=0)
+    wanted = np.stack([np.arange(60) % 2, np.arange(60) % 3], axis=1)
+    samples = model.sample(labels=wanted, seed=0)
+    bright_right = samples[:, :, 4:].mean((1, 2, 3)) > samples[:, :, :4].mean((1, 2, 3))
+    assert (bright_right == wanted[:, 0]).mean() > 0.95
+    levels = [samples[wanted[:, 1] == k].max(axis=(1, 2)).mean() for k in range(3)]
+    assert levels[0] > levels[1] + 0.1 > levels[2] + 0.2
+
+
+def test_the_discriminator_judges_image_and_label_together():
+    model = small_gan(classes=(2, 3))
+    images, labels = halves(4), np.array([[0, 2], [1, 0], [1, 1], [0, 0]])
+    logits = model.discriminator(images).numpy()
+    expected = [logits[i, a] + logits[i, 2 + b] for i, (a, b) in enumerate(labels)]
+    np.testing.assert_allclose(model.judge(images, labels)[:, 0], expected, atol=1e-5)
+    latents = model.draw_latents(4, labels, seed=0).numpy()
+    np.testing.assert_array_equal(latents[0, 8:], [1, 0, 0, 0, 1])
+
+
+def test_labelled_data_trains_as_arrays_and_as_a_dataset():
+    images, labels = labelled(64)
+    model = small_gan(classes=2)
+    model.compile()
+    model.fit(images, labels, validation_data=(images, labels), verbose=0)
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
+    assert np.isfinite(model.fit(data, verbose=0).history["generator_loss"]).all()
+    assert np.isfinite(model.evaluate(images, labels, verbose=0)).all()
+
+
+def test_samples_without_labels_are_drawn_from_all_classes():
+    model = small_gan(classes=(2, 3))
+    assert model.sample(10, seed=0).shape == (10, *SHAPE)
+    np.testing.assert_array_equal(model.sample(4, seed=0), model.sample(4, seed=0))
+    assert model.sample(labels=[[0, 1], [1, 2]]).shape == (2, *SHAPE)
+
+
+BAD_LABELS = {
+    "too large": (np.array([0, 2]), r"from 0 to one less.*from .?0.? to .?2"),
+    "negative": (np.array([-1, 1]), r"from 0 to one less.*from .?-1"),
+    "not whole": (np.array([0.0, 1.0]), r"integers of shape \(n,\); got float64"),
+    "one-hot": (np.eye(2, dtype=int), r"integers of shape \(n,\); got .*, 2\)"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_LABELS)
+def test_bad_labels_are_refused(case):
+    labels, message = BAD_LABELS[case]
+    model = small_gan(classes=2)
+    model.compile()
+    before = [w.numpy() for w in model.trainable_variables]
+    with pytest.raises(ValueError, match=message) as error:
+        model.fit(halves(2), labels, verbose=0)
+    assert len(str(error.value)) < 400
+    with pytest.raises(ValueError, match=message):
+        model.fit(
+            tf.data.Dataset.from_tensor_slices((halves(2), labels)).batch(2), verbose=0
+        )
+    with pytest.raises(ValueError, match=message):
+        model.sample(labels=labels)
+    for now, then in zip(model.trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_labels_are_needed_where_there_are_classes(gan):
+    model = small_gan(classes=2)
+    model.compile()
+    with pytest.raises(ValueError, match="needs labels"):
+        model.fit(halves(8), verbose=0)
+    with pytest.raises(ValueError, match="as many labels"):
+        model.sample(3, labels=[0, 1])
+    with pytest.raises(ValueError, match="knows no labels"):
+        gan.sample(labels=[0, 1])
+    with pytest.raises(ValueError, match="count=0"):
+        model.sample(labels=np.zeros(0, int))
+
+
+def test_networks_built_for_other_classes_are_refused():
+    generator = build_generator(SHAPE, 8, 8, classes=3)
+    with pytest.raises(ValueError, match="same classes"):
+        GAN(generator, build_discriminator(SHAPE, 8), classes=3)
+    with pytest.raises(ValueError, match="same classes"):
+        GAN(build_generator(SHAPE, 2, 8), build_discriminator(SHAPE, 8, 3), classes=3)
+
+
+def test_a_conditional_gan_is_saved_whole(tmp_path):
+    model = small_gan("layer", loss="wasserstein", classes=(2, 3), n_critic=2)
+    model.compile()
+    images, labels = labelled(16)
+    labels = np.stack([labels, labels], axis=1)
+    model.fit(images, labels, verbose=0)
+    model.save(tmp_path / "gan.keras")
+    loaded = keras.models.load_model(tmp_path / "gan.keras")
+    assert (loaded.classes, loaded.n_critic) == ((2, 3), 2)
+    assert (loaded.loss_name, loaded.penalty_weight) == ("wasserstein", 10.0)
+    for m in (model, loaded):
+        m.train_on_batch(images, labels)
+    np.testing.assert_allclose(
+        loaded.sample(labels=labels, seed=1), model.sample(labels=labels, seed=1), 1e-5
+    )
+
+
+def test_samples_come_from_the_averaged_generator_unless_asked_otherwise(gan):
+    gan.fit(halves(64), batch_size=16, verbose=0)
+    latents = keras.random.normal((3, 8), seed=4)
+    for averaged, network in (
+        (True, gan.averaged_generator),
+        (False, gan.generator),
+    ):
+        found = gan.sample(3, seed=4, averaged=averaged)
+        np.testing.assert_allclose(found, network(latents), atol=1e-5)
+    assert np.abs(gan.sample(3, 4) - gan.sample(3, 4, averaged=False)).max() > 1e-3

@@ -314,9 +314,10 @@ class GAN(keras.Model):
         Weight of the penalty, if the loss has one; by default 10 for "wasserstein"
         and 1 for "r1".
     average_decay : float
-        Decay of the running average of the generator's weights, in [0, 1).
-        The averaged generator is the one that draws samples; 0 turns the
-        averaging off (Yazici et al., arXiv:1806.04498).
+        Decay of the running average of the generator's weights, in [0, 1),
+        shorter in the first steps t: at most ``t / (10 + t)``. The averaged
+        generator is the one that draws samples; 0 turns the averaging off
+        (Yazici et al., arXiv:1806.04498).
     seed : int, optional
         Seed of the latent vectors used in training. Without it, Keras' global
         seed decides (`keras.utils.set_random_seed`).
@@ -489,10 +490,12 @@ class GAN(keras.Model):
 
     def average_weights(self):
         """Move the averaged generator a step towards the generator."""
+        step = tf.cast(self.generator_optimizer.iterations, tf.float32)
+        decay = tf.minimum(self.average_decay, step / (10 + step))  # short at first
         for average, weight in zip(
             self.averaged_generator.weights, self.generator.weights, strict=True
         ):
-            average.assign_add((1 - self.average_decay) * (weight - average))
+            average.assign_add((1 - decay) * (weight - average))
 
     def track(self, d_loss, g_loss, real_output, fake_output):
         """Add one batch to the metrics and return their running means."""
@@ -608,15 +611,14 @@ class GAN(keras.Model):
                 f"This GAN has classes={self.classes} and needs labels beside the "
                 "images: load_dataset(..., labels=True) or fit(images, labels)."
             )
-        shapes = [(None, len(self.classes))]
-        if len(self.classes) == 1:
-            shapes.append((None,))
-        known = tf.TensorShape(labels.shape)
-        fits = any(known.is_compatible_with(shape) for shape in shapes)
+        count, shape = len(self.classes), tf.TensorShape(labels.shape)
+        fits = shape.is_compatible_with((None, count))
+        if count == 1:
+            fits = fits or shape.is_compatible_with((None,))
         if not (fits and tf.as_dtype(labels.dtype).is_integer):
             raise ValueError(
                 f"With classes={self.classes}, labels are integers of shape "
-                f"{' or '.join(map(str, shapes))}; got "
+                f"{'(n,)' if count == 1 else f'(n, {count})'}; got "
                 f"{tf.as_dtype(labels.dtype).name} of shape {tuple(labels.shape)}."
             )
 
@@ -754,9 +756,9 @@ def _check_networks(generator, discriminator, labels):
             )
     if len(generator.input_shape) != 2 or generator.input_shape[1] <= labels:
         raise ValueError(
-            f"The generator must take vectors of shape (n, latent_dim + {labels}), the "
-            f"{labels} being one-hot labels; it takes {generator.input_shape}. Build "
-            "it and the GAN with the same classes."
+            "The generator must take latent vectors of shape (n, latent_dim"
+            f"{f' + {labels} for the one-hot labels' if labels else ''}); it takes "
+            f"{generator.input_shape}. Build it and the GAN with the same classes."
         )
     made, judged = generator.output_shape[1:], discriminator.input_shape[1:]
     if made != judged:
@@ -766,10 +768,10 @@ def _check_networks(generator, discriminator, labels):
         )
     if discriminator.output_shape != (None, labels or 1):
         raise ValueError(
-            f"The discriminator must end in logits of shape (n, {labels or 1}), one "
-            "for each image or, with classes, for each value of a label; it ends in "
-            f"{discriminator.output_shape}. Build it and the GAN with the same "
-            "classes, or end it in Flatten and Dense."
+            f"The discriminator must give {labels or 1} logit per image, shape "
+            f"(n, {labels or 1}), one for each value of a label if there are classes; "
+            f"it ends in {discriminator.output_shape}. Build it and the GAN with the "
+            "same classes, or end it in Flatten and Dense."
         )
 
 
