@@ -291,6 +291,24 @@ def test_a_large_jpeg_is_decoded_small_but_alike(tmp_path):
 # Folders
 
 
+def test_labels_are_chosen_by_name(glyphs):
+    chosen = load_dataset("glyphs", "test", labels=("typeface", "label"))
+    plain = load_dataset("glyphs", "test", labels=True)
+    for (_, pairs), (_, letters) in zip(chosen.take(3), plain.take(3), strict=True):
+        assert pairs.shape == (len(letters), 2) and pairs.dtype == tf.int64
+        np.testing.assert_array_equal(pairs[:, 1], letters)
+        assert len(np.unique(pairs[:, 0])) > 5
+    typefaces, letters = chosen.class_names
+    assert len(typefaces) == 21 and letters == plain.class_names
+    with pytest.raises(ValueError, match="has the labels label, typeface"):
+        load_dataset("glyphs", labels=("label", "size"))
+
+
+def test_a_folder_has_one_label(folder):
+    with pytest.raises(ValueError, match="labels=True"):
+        load_dataset(folder, image_size=20, labels=("label", "style"))
+
+
 def test_labels_of_a_folder(folder):
     dataset = load_dataset(folder, image_size=20, labels=True)
     assert dataset.class_names == ["even", "odd"]

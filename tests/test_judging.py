@@ -169,6 +169,15 @@ def test_a_planted_copy_is_found_and_a_fair_generator_is_not_accused(rng):
     assert memorization_test(copies, train, test)["p_value"] < 1e-3
 
 
+def test_few_kinds_of_samples_are_not_taken_for_copies(rng):
+    alarms = 0
+    for _ in range(60):
+        train, test = normal(rng, 80, 2), normal(rng, 80, 2)
+        narrow = normal(rng, 1, 2) + normal(rng, 500, 2, scale=0.2)
+        alarms += memorization_test(narrow, train, test)["p_value"] < 0.05
+    assert alarms <= 9  # 3 are expected of a p-value that keeps its word
+
+
 # --- The classifier ---
 
 

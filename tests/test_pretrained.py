@@ -72,6 +72,18 @@ def test_upscalers_beat_bicubic_enlargement(crop, scale):
     assert restore(f"upscale_x{scale}", images, damaged) > before + 0.5
 
 
+def test_the_classifier_names_the_test_glyphs():
+    classifier = load("glyph_classifier")
+    data = tfgen.load_dataset("glyphs", "test", labels=True, batch_size=5000)
+    ((images, labels),) = data.as_numpy_iterator()
+    features, probabilities = tfgen.classifier_features(classifier, images)
+    accuracy = np.mean(probabilities.argmax(axis=1) == labels)
+    records = json.loads((pretrained.FOLDER / "records.json").read_text("utf-8"))
+    assert accuracy >= 0.99
+    assert accuracy == pytest.approx(records["glyph_classifier"]["accuracy"], abs=1e-3)
+    assert features.shape == (len(images), 64)
+
+
 @pytest.mark.parametrize("name", pretrained.RECIPES)
 def test_every_network_is_recorded_and_can_be_trained_further(name):
     records = json.loads((pretrained.FOLDER / "records.json").read_text("utf-8"))
@@ -89,7 +101,7 @@ def test_every_network_is_recorded_and_can_be_trained_further(name):
 
 def test_all_weights_together_take_less_than_5_megabytes():
     files = list(pretrained.FOLDER.glob("*.npz"))
-    assert {file.stem for file in files} == set(pretrained.RECIPES)
+    assert {file.stem for file in files} == {*pretrained.RECIPES, "glyph_classifier"}
     assert sum(file.stat().st_size for file in files) < 5e6
 
 
