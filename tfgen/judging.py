@@ -136,10 +136,13 @@ def classifier_features(classifier, images):
             f"{low:.4g} to {high:.4g}. Divide 8-bit images by 255."
         )
     both = keras.Model(
-        classifier.inputs, [classifier.layers[-2].output, classifier.layers[-1].output]
+        classifier.inputs[0],
+        [classifier.layers[-2].output, classifier.layers[-1].output],
     )
-    features, logits = both.predict(images, batch_size=500, verbose=0)
-    return features, keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    starts = range(0, len(images), 500)
+    parts = [both(images[start : start + 500], training=False) for start in starts]
+    features, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return features, tf.nn.softmax(logits).numpy()
 
 
 def inception_features(images):
