@@ -112,7 +112,9 @@ def write_page(notebook, path, chapters, output, seconds=None):
         + "\n".join(link or "<span></span>" for link in links)
         + "</nav>",
     }
-    page, _ = PageExporter(raw_template=PAGE).from_notebook_node(notebook, resources)
+    exporter = PageExporter(raw_template=PAGE)
+    exporter.folder = str(path.parent)
+    page, _ = exporter.from_notebook_node(notebook, resources)
     output.mkdir(parents=True, exist_ok=True)
     picture = find_picture(notebook)
     if picture:
@@ -171,10 +173,17 @@ class Renderer(IPythonRenderer):
 
 
 class PageExporter(HTMLExporter):
+    folder = ""  # of the notebook, where the pictures of its text are looked for
+
     @jinja2.pass_context
     def markdown2html(self, context, source):
         attachments = context.get("cell", {}).get("attachments", {})
-        renderer = Renderer(escape=False, attachments=attachments)
+        renderer = Renderer(
+            escape=False,
+            attachments=attachments,
+            embed_images=True,
+            path=self.folder,
+        )
         return MarkdownWithMath(renderer=renderer).render(source)
 
 

@@ -55,7 +55,9 @@ def test_pages(tmp_path):
         f"PNG = {PNG!r}{PICTURE}",
         "import os\nos.path.basename(os.getcwd())",
     )
-    write_notebook(notebooks / "02_second.ipynb", "## 2. Second", "'a second page'")
+    text = "## 2. Second\n\n![Drawn](drawn.png)"
+    write_notebook(notebooks / "02_second.ipynb", text, "'a second page'")
+    (notebooks / "drawn.png").write_bytes(PNG)
     write_notebook(notebooks / "solutions" / "01_first.ipynb", "## 1. Solved", "1 / 0")
     stored = (notebooks / "01_first.ipynb").read_bytes()
 
@@ -75,6 +77,8 @@ def test_pages(tmp_path):
     assert {"02_second.html#end", "index.html", "solutions/01_first.html"} <= set(links)
     for link in links:
         assert (tmp_path / "pages" / link.split("#")[0]).exists()
+    drawn = read_page(tmp_path / "pages" / "02_second.html").find("img")
+    assert drawn["src"].startswith("data:image/png;base64,") and drawn["alt"] == "Drawn"
     index = read_page(tmp_path / "pages" / "index.html")
     assert [link["href"] for link in index.find_all("a")] == [
         "01_first.html",
