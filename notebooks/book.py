@@ -38,6 +38,7 @@ finally:
     os.dup2(screen, 2)
 for builder in EMBEDDED.values():
     builder().download_and_prepare()
+EMBEDDED["glyphs"](config="color_64").download_and_prepare()  # of chapter 6
 """
 
 # For the kernels: TensorFlow's warnings, and debugpy's about frozen modules, are noise.
