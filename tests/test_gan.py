@@ -237,7 +237,7 @@ def test_the_name_of_the_loss_chooses_the_generators_loss():
 
 @pytest.mark.parametrize("loss", sorted({*module.LOSSES} - {"minimax"}))
 def test_every_loss_that_does_not_saturate_learns_both_modes(loss):
-    images = halves(2048)
+    images = halves(1024)
     model = small_gan("layer" if loss in module.PENALTIES else "batch", loss=loss)
     model.compile(*(keras.optimizers.Adam(5e-3, beta_1=0.5) for _ in range(2)))
     before = mode_error(model.sample(200, seed=0))
