@@ -121,7 +121,9 @@ def test_last_batch_and_drop_remainder(glyphs):
 
 FAST_FORWARD = """
 import sys
+import tensorflow as tf
 from test_data import digest, load_dataset
+tf.random.set_seed(0)
 for options in ({}, {"crop": "random", "image_size": 24}, {"cache": False}):
     dataset = load_dataset("glyphs", "train[:5%]", seed=3, batch_size=100, **options)
     for _ in range(2):
@@ -142,6 +144,7 @@ def test_another_process_goes_on_at_any_epoch(glyphs, folder):
     )
     assert process.returncode == 0, process.stderr
     there = process.stdout.split()
+    tf.random.set_seed(0)  # as there: other tests may have set another
     here = []
     for source, options in [
         ("glyphs", {}),
@@ -212,7 +215,7 @@ def test_random_crop_moves_and_stays_inside(tmp_path):
     dataset = load_dataset(tmp_path, image_size=60, channels=1, crop="random", seed=0)
     lefts = [float(next(iter(dataset))[0, 0, 0, 0]) * 127.5 for _ in range(20)]
     assert len({round(left) for left in lefts}) > 5
-    assert min(lefts) >= 0 and max(lefts) <= 60
+    assert min(lefts) > -0.01 and max(lefts) < 60.01
 
 
 def test_scaling_down_is_antialiased(tmp_path):
