@@ -3,16 +3,14 @@
     python benchmarks/letters.py                                # 3 seeds, 80 s each
     python benchmarks/letters.py --seeds 1 --seconds 65 --picture letters.png
 
-The judge is trained on the real training letters and tested on the test split. For
-each seed it counts the letters among 10,000 samples; row 0 is the untrained GAN.
+The judge is the glyph classifier of the package. For each seed it counts the letters
+among 10,000 samples; row 0 is the untrained GAN.
 """
 
 import argparse
 import time
 
 import keras
-import numpy as np
-from keras import layers
 
 import tfgen
 
@@ -32,26 +30,6 @@ class StopAfter(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def train_judge():
-    keras.utils.set_random_seed(0)
-    network = keras.Sequential([layers.Input((32, 32, 1))])
-    for filters in (32, 64):
-        network.add(layers.Conv2D(filters, 3, activation="relu"))
-        network.add(layers.MaxPooling2D())
-    network.add(layers.Flatten())
-    network.add(layers.Dense(128, activation="relu"))
-    network.add(layers.Dense(26))
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    network.compile("adam", loss, metrics=["accuracy"])
-    train, test = (
-        tfgen.load_dataset("glyphs", split, labels=True, seed=0)
-        for split in ("train", "test")
-    )
-    network.fit(train, epochs=4, verbose=0, shuffle=False)
-    print(f"judge: {network.evaluate(test, verbose=0)[1]:.1%} of the test letters")
-    return network
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
@@ -60,11 +38,11 @@ def main():
     parser.add_argument("--picture", help="write 100 samples of the last seed here")
     options = parser.parse_args()
 
-    judge = train_judge()
+    judge = tfgen.load_pretrained("glyph_classifier")
 
     def report(name, gan):
         letters = judge.predict(gan.sample(10_000, seed=1), batch_size=500, verbose=0)
-        shares = np.bincount(letters.argmax(axis=1), minlength=26) / 10_000
+        shares = tfgen.class_shares(letters.argmax(axis=1), 26)
         rarest = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[shares.argmin()]
         print(
             f"{name:9s} {(shares >= 0.01).sum():2d} of 26 letters at 1 % or more, "
