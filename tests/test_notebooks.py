@@ -110,6 +110,15 @@ def check_files(notebook, path):
             yield f"has a magic, or a comment for nbval: {first_line(cell)}"
 
 
+def check_compared(notebook, path):
+    """The first cell that loads data shows its preparation on a new machine."""
+    for cell in code_cells(notebook):
+        if "load_dataset(" in cell.source:
+            if "nbval-check-output" in tags(cell):
+                yield f"compares what preparing data prints: {first_line(cell)}"
+            return
+
+
 def check_mirrors(notebook, path):
     for cell in code_cells(notebook):
         for tag in tags(cell):
@@ -202,6 +211,7 @@ COMMON = [
     check_outputs,
     check_prose_before_code,
     check_files,
+    check_compared,
     check_mirrors,
 ]
 RULES = {
@@ -386,6 +396,15 @@ def add_code_after_code(notebook):
     notebook.cells.insert(2, new_code_cell("x = 1"))
 
 
+def load_data(*indices):
+    def plant(notebook):
+        for index in indices:
+            notebook.cells[index].source = 'images = load_dataset("glyphs")'
+            notebook.cells[index].metadata.tags = ["nbval-check-output"]
+
+    return plant
+
+
 def mirror(name, source):
     def plant(notebook):
         notebook.cells[1].source = source
@@ -424,6 +443,7 @@ FAULTS = [
     (check_files, set_source(1, "image.save('a.png')"), "working directory"),
     (check_files, set_source(1, "# NBVAL_SKIP\nx"), "comment for nbval"),
     (check_files, set_source(1, "!pip install x"), "magic"),
+    (check_compared, load_data(1, 3), "preparing data"),
     (check_mirrors, mirror("tfgen.plot.nothing", "x = 1"), "does not exist"),
     (check_mirrors, mirror("tfgen.nothing.x", "x = 1"), "does not exist"),
     (
@@ -462,6 +482,13 @@ def test_rules_see_what_is_wrong(rule, plant, message, tmp_path):
 
 def test_a_missing_solution_is_seen(tmp_path):
     assert list(check_solution(make_chapter(), tmp_path / "02_chapter.ipynb"))
+
+
+def test_a_later_cell_that_loads_data_is_compared():
+    notebook = make_chapter()
+    load_data(1, 3)(notebook)
+    notebook.cells[1].metadata.tags = []
+    assert not list(check_compared(notebook, None))
 
 
 def test_mirrors_ignore_docstrings_and_comments():
