@@ -26,6 +26,7 @@ from tfgen.restoration import (
     build_upscaler,
     discriminator_loss,
     estimate_noise,
+    fill_depths,
 )
 
 QUIET = dict(verbose=0)
@@ -553,6 +554,34 @@ def test_a_pixel_reaches_no_further_than_the_overlap(frozen, kind):
     distance = np.abs(places - [[64], [65]]).max()
     reach = restoration._reach(model.network)
     assert distance - 1 < reach < distance + 8  # a bound, and not far above
+
+
+@pytest.mark.parametrize("box", [np.s_[20:75, 31:100], np.s_[:50, 5:], np.s_[:, 40:]])
+def test_the_depths_of_large_holes_are_filled(frozen, box):
+    image = pictures(1, 97, 130, 3)[0]
+    mask = np.zeros((97, 130, 1), np.float32)
+    mask[box] = 1
+    distance = ndimage.distance_transform_cdt(mask[..., 0], "chessboard")
+    deep = distance > 16
+    assert 0 < deep.sum() < (distance > 0).sum()
+    filled, left = fill_depths(image * (1 - mask), mask)
+    assert filled.dtype == left.dtype == np.float32
+    np.testing.assert_array_equal(left[..., 0], (distance > 0) & ~deep)
+    np.testing.assert_array_equal(filled[distance == 0], image[distance == 0])
+    assert image.min() - 1e-5 <= filled[deep].min() < filled[deep].max() < 0.85
+    restored = frozen("inpaint", 3).restore(image * (1 - mask), mask=mask)
+    np.testing.assert_array_equal(restored[deep], filled[deep])
+    flat, _ = fill_depths(0.3 * (1 - mask), mask)
+    np.testing.assert_allclose(flat[deep], 0.3, atol=1e-5)
+
+
+def test_shallow_holes_and_nothing_known_are_left_as_they_are():
+    image, mask = np.random.default_rng(0).random((2, 64, 80, 1), np.float32)
+    mask[:] = 0
+    mask[10:42, 20:60] = 1  # 32 pixels high: none is 17 from the edge
+    for hole in (mask, np.ones_like(mask)):
+        filled, left = fill_depths(image, hole)
+        assert filled is image and left is hole
 
 
 @pytest.mark.parametrize("channels, shown", [(1, 1), (3, 3), (3, 1), (1, 3)])

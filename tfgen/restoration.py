@@ -72,28 +72,29 @@ class SmoothFilling(layers.Layer):
     first filling is a mean of the known pixels around, near ones weighing most; some
     steps of the Chebyshev iteration (Golub and Varga, 1961) take it towards a surface
     whose squared Laplacian is 0. No step sums over the image, so that a pixel depends
-    on its surroundings only.
+    on its surroundings only: more than `sight` pixels from all known ones it is 0.
     """
 
     windows = 3, 5, 9, 17, 33
+    sight = windows[-1] // 2  # pixels
     steps = 8
     lowest, highest = 1.0, 64.0  # eigenvalues of the squared Laplacian
-    reach = windows[-1] // 2 + 2 * (steps + 1)  # pixels
+    reach = sight + 2 * (steps + 1)  # pixels
 
     def call(self, inputs):
         known, mask = inputs
         total, weight = 0.0, 0.0
         for size in self.windows:
-            total += size**-6.0 * tf.nn.avg_pool2d(known, size, 1, "SAME")
-            weight += size**-6.0 * tf.nn.avg_pool2d(1 - mask, size, 1, "SAME")
+            total += size**-6.0 * _window_mean(known, size)
+            weight += size**-6.0 * _window_mean(1 - mask, size)
         filled = known + mask * tf.math.divide_no_nan(total, weight)
         center = (self.highest + self.lowest) / 2
         radius = (self.highest - self.lowest) / 2
         ratio = radius / center
-        change = -mask * _laplacian(_laplacian(filled)) / center
+        change = -mask * _squared_laplacian(filled) / center
         for _ in range(self.steps):
             filled += change
-            bending = mask * _laplacian(_laplacian(filled))
+            bending = mask * _squared_laplacian(filled)
             new = 1 / (2 * center / radius - ratio)
             change = new * ratio * change - 2 * new / radius * bending
             ratio = new
@@ -103,10 +104,57 @@ class SmoothFilling(layers.Layer):
         return shapes[0]
 
 
-def _laplacian(x):
-    p = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
-    around = p[:, :-2, 1:-1] + p[:, 2:, 1:-1] + p[:, 1:-1, :-2] + p[:, 1:-1, 2:]
-    return around - 4 * x
+def _window_mean(x, size):
+    rows = tf.nn.avg_pool2d(x, (size, 1), 1, "SAME")
+    return tf.nn.avg_pool2d(rows, (1, size), 1, "SAME")
+
+
+def _squared_laplacian(x):
+    stencil = [
+        [0, 0, 1, 0, 0],
+        [0, 2, -8, 2, 0],
+        [1, -8, 20, -8, 1],
+        [0, 2, -8, 2, 0],
+        [0, 0, 1, 0, 0],
+    ]
+    weights = tf.constant(stencil, x.dtype)[..., None, None]
+    padded = tf.pad(x, [[0, 0], [2, 2], [2, 2], [0, 0]], "SYMMETRIC")
+    weights = tf.tile(weights, (1, 1, x.shape[-1], 1))
+    return tf.nn.depthwise_conv2d(padded, weights, [1, 1, 1, 1], "VALID")
+
+
+def fill_depths(image, mask, sight=SmoothFilling.sight):
+    """Fill the depths of large holes, and take them for known.
+
+    A pixel more than `sight` pixels from all known ones gets the mean of the known
+    pixels in the smallest square around it that has any, the squares being cells of
+    ever coarser grids (Gortler et al., "The lumigraph", 1996).
+
+    Parameters
+    ----------
+    image, mask : array, (height, width, channels) and (height, width, 1)
+        The mask is 1 in the holes.
+
+    Returns
+    -------
+    (numpy.ndarray, numpy.ndarray)
+        The image and the mask, of the same shapes; as given if no hole is so deep.
+    """
+    weight = tf.constant(1 - mask[None])
+    size = 2 * sight + 1
+    seen = tf.nn.max_pool2d(weight, (size, 1), 1, "SAME")
+    deep = tf.nn.max_pool2d(seen, (1, size), 1, "SAME")[0].numpy() == 0
+    if not deep.any() or mask.all():
+        return image, mask
+    total, means = image * weight, []
+    while tf.reduce_min(weight) == 0:
+        means.append((tf.math.divide_no_nan(total, weight), weight))
+        total, weight = (tf.nn.avg_pool2d(x, 2, 2, "SAME") for x in (total, weight))
+    filled = total / weight
+    for mean, weight in reversed(means):
+        coarse = tf.image.resize(filled, mean.shape[1:3])
+        filled = tf.where(weight > 0, mean, coarse)
+    return np.where(deep, filled[0], image), np.where(deep, 0, mask).astype(np.float32)
 
 
 def residual_block(x, width):
@@ -157,7 +205,8 @@ def build_inpainter(channels=3, width=64, blocks=6):
     """Build a network that fills holes and leaves all other pixels as they are.
 
     It corrects a smooth filling, which begins at the edge of a hole: more than 16
-    pixels from all known ones a hole stays black.
+    pixels from all known ones a hole stays black, unless `fill_depths` fills it
+    before, as `Restorer.restore` does.
 
     Parameters
     ----------
@@ -349,7 +398,7 @@ class Restorer(keras.Model):
         variables = self.network.trainable_variables
         self.optimizer.apply(tape.gradient(scaled_loss, variables), variables)
         self.average_weights()
-        return self.track(loss=loss, psnr=_psnr(images, restored))
+        return self.track(loss=loss, psnr=batch_psnr(images, restored))
 
     def test_step(self, data):
         images = self.check_images(data)
@@ -364,10 +413,10 @@ class Restorer(keras.Model):
                 tf.shape(images)[:1],  # so that a small last batch counts less
                 finite(self.compute_loss(y=images, y_pred=restored)),
             ),
-            psnr=_psnr(images, restored),
-            ssim=_ssim(images, restored),
-            input_psnr=_psnr(images, untouched),
-            input_ssim=_ssim(images, untouched),
+            psnr=batch_psnr(images, restored),
+            ssim=batch_ssim(images, restored),
+            input_psnr=batch_psnr(images, untouched),
+            input_ssim=batch_ssim(images, untouched),
         )
 
     def average_weights(self):
@@ -408,7 +457,8 @@ class Restorer(keras.Model):
         **known
             What the network must be told: ``sigma``, a number or one for each
             image; without it, `estimate_noise` decides. Or ``mask``, (height, width)
-            or (height, width, 1), or one for each image, 1 in holes and 0 elsewhere.
+            or (height, width, 1), or one for each image, 1 in holes and 0 elsewhere;
+            the depths of large holes are blurred surroundings (`fill_depths`).
 
         Returns
         -------
@@ -450,12 +500,19 @@ class Restorer(keras.Model):
         restored = np.empty(shape, np.float32)
         for index, image in enumerate(batch):
             told = {key: values[index] for key, values in known.items()}
+            if self._fills_smoothly:
+                image, told["mask"] = fill_depths(image, told["mask"])
             for window in windows:
                 self._restore_tile(restored[index], image, told, *window)
                 progress.add(1)
         if images.ndim == 4:
             return restored
         return restored.reshape(*shape[1:3], *images.shape[2:])
+
+    @functools.cached_property
+    def _fills_smoothly(self):
+        parts = self.network._flatten_layers()
+        return any(isinstance(layer, SmoothFilling) for layer in parts)
 
     @functools.cached_property
     def scale(self):
@@ -762,7 +819,7 @@ class AdversarialRestorer(Restorer):
         self.optimizer.apply(gradients, variables)
         self.discriminator_optimizer.apply(d_gradients, d_variables)
         self.average_weights()
-        return self.track(loss=loss, psnr=_psnr(images, restored), **losses)
+        return self.track(loss=loss, psnr=batch_psnr(images, restored), **losses)
 
     def feature_loss(self, images, restored):
         """Mean squared difference of the features of clean and restored images."""
@@ -826,11 +883,11 @@ def estimate_noise(images):
 LUMA = 0.299, 0.587, 0.114  # of red, green and blue (BT.601)
 
 
-def _psnr(images, restored):
+def batch_psnr(images, restored):
     return tf.image.psnr(images, tf.clip_by_value(restored, 0.0, 1.0), 1.0)
 
 
-def _ssim(images, restored):
+def batch_ssim(images, restored):
     return tf.image.ssim(images, tf.clip_by_value(restored, 0.0, 1.0), 1.0)
 
 

@@ -48,13 +48,15 @@ def any_noise(images, seed):
 
 
 def any_holes(images, seed):
-    """Scratches, letters or boxes, a third of the images each."""
-    third = tf.shape(images)[0] // 3
-    parts = [
-        tfgen.mask_scratches(images[:third], seed, count=4, width=10),
-        tfgen.mask_text(images[third : 2 * third], seed, count=2),
-        tfgen.mask_boxes(images[2 * third :], seed, count=6, size=8),
+    """Scratches, letters, small boxes or large ones, a quarter of the images each."""
+    damages = [
+        partial(tfgen.mask_scratches, count=4, width=10),
+        partial(tfgen.mask_text, count=2),
+        partial(tfgen.mask_boxes, count=6, size=8),
+        partial(tfgen.mask_boxes, count=2, size=20),
     ]
+    quarters = tf.split(images, len(damages))
+    parts = [damage(x, seed) for damage, x in zip(damages, quarters, strict=True)]
     return {key: tf.concat([p[key] for p in parts], axis=0) for key in parts[0]}
 
 
@@ -69,10 +71,10 @@ L1 = "mean_absolute_error"
 
 # name: corruption in training, size of a patch, steps, loss, network to begin with
 TRAININGS = {
-    "denoise": (any_noise, 64, 6000, L1, None),
+    "denoise": (any_noise, 64, 10000, L1, None),
     "denoise_color": (any_noise, 64, 2000, L1, "denoise"),
     "inpaint": (any_holes, 64, 2000, minus_psnr, None),
-    "upscale_x4": (partial(tfgen.downsample, scale=4), 128, 5000, L1, None),
+    "upscale_x4": (partial(tfgen.downsample, scale=4), 128, 14000, L1, None),
     "upscale_x3": (partial(tfgen.downsample, scale=3), 96, 1250, L1, "upscale_x4"),
     "upscale_x2": (partial(tfgen.downsample, scale=2), 64, 1250, L1, "upscale_x4"),
 }
