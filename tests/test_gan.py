@@ -83,6 +83,7 @@ def test_an_impossible_size_names_sizes_that_work(build, shape):
     sizes = [tuple(map(int, word.split("x"))) for word in named if "x" in word]
     assert len(sizes) == 2
     for size in sizes:
+        assert (size[0] == size[1]) == (shape[0] == shape[1])
         build((*size, shape[2]), width=4)
 
 

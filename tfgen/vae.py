@@ -50,6 +50,8 @@ def check_sizes(image_shape, **others):
         for right in (0, unit)
         if _halvings(h + up, w + right)
     }
+    if height == width:
+        candidates = {size for size in candidates if size[0] == size[1]}
     nearest = sorted(
         candidates, key=lambda size: abs(size[0] - height) + abs(size[1] - width)
     )
