@@ -211,6 +211,22 @@ def test_a_sigma_beyond_the_training_is_noted(here, capsys):
     )
 
 
+def test_an_ensemble(here, capsys):
+    command = "restore grey.png --task denoise --sigma 20 --ensemble -o out.png"
+    assert main(command.split()) == 0
+    restorer, image = build_restorer("denoise"), GREY.astype(np.float32) / 255
+    expected = restorer.restore(image, sigma=20, ensemble=True)
+    np.testing.assert_array_equal(read("out.png"), np.rint(expected * 255))
+    capsys.readouterr()
+    single, eightfold = (
+        evaluate(f". --task upscale --scale 2 {option}", capsys)
+        for option in ("", "--ensemble")
+    )
+    assert "eight ways" in eightfold[0] and "eight ways" not in single[0]
+    before, after = single[2]["mean"], eightfold[2]["mean"]
+    assert after[:-2] == before[:-2] and after[-2] > before[-2]
+
+
 def test_force_overwrites(here):
     for output in ("color.png", "grey.png"):
         line = f"restore grey.png --task denoise -o {output} --force"

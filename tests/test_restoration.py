@@ -535,6 +535,58 @@ def test_tiles_together_are_the_whole_image(
     assert np.abs(restore(tile) - whole).max() > 1e-3
 
 
+ENSEMBLES = [("denoise", 3, 3), ("inpaint", 3, 3), (3, 1, 1), (2, 1, 3)]
+
+
+@pytest.mark.parametrize("kind, channels, shown", ENSEMBLES)
+def test_an_ensemble_is_the_mean_of_eight_ways(frozen, kind, channels, shown):
+    model = frozen(kind, channels)
+    brightness = 0.3 if kind == "inpaint" else 1  # whose holes become bright
+    image = brightness * pictures(1, 24, 40, shown)[0]
+    options = {
+        k: v if k == "sigma" else v[0] for k, v in known(kind, (1, 24, 40)).items()
+    }
+    results = []
+    for turns in range(4):
+        for mirror in (lambda x: x, np.fliplr):
+            turned = {
+                k: mirror(np.rot90(v, turns)) if np.ndim(v) else v
+                for k, v in {"images": image, **options}.items()
+            }
+            results.append(np.rot90(mirror(model.restore(**turned)), -turns))
+    assert 0 < np.min(results) and np.max(results) < 1  # nothing is clipped
+    result = model.restore(image, ensemble=True, **options)
+    np.testing.assert_allclose(result, np.mean(results, axis=0), atol=1e-5)
+    assert np.abs(result - results[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind, channels, shown", ENSEMBLES)
+def test_an_ensemble_in_tiles_is_that_of_the_whole_image(frozen, kind, channels, shown):
+    model = frozen(kind, channels)
+    size, tile = ((40, 300), 100) if kind == "inpaint" else ((75, 93), 40)
+    image = pictures(1, *size, shown)[0]
+    options = {
+        k: v if k == "sigma" else v[0] for k, v in known(kind, (1, *size)).items()
+    }
+    whole, tiled = (
+        model.restore(image, tile=side, ensemble=True, **options)
+        for side in (512, tile)
+    )
+    assert len(model._windows(size, tile)) > 1
+    np.testing.assert_allclose(tiled, whole, atol=1e-4, rtol=0)
+
+
+def test_an_ensemble_is_better(trained):
+    model, _ = trained
+    images = pictures(32, seed=2)
+    noisy = add_gaussian_noise(images, 0, sigma=25)["image"]
+    once, eightfold = (
+        metrics.psnr(images, model.restore(noisy, sigma=25, ensemble=ensemble)).mean()
+        for ensemble in (False, True)
+    )
+    assert eightfold > once + 0.1
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_pixel_reaches_no_further_than_the_overlap(frozen, kind):
     model = frozen(kind)

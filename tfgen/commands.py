@@ -30,7 +30,15 @@ LARGE = 1_000_000  # pixels from which on progress is shown
 
 
 def restore(
-    photo, output, task, sigma=None, mask=None, scale=None, weights=None, force=False
+    photo,
+    output,
+    task,
+    sigma=None,
+    mask=None,
+    scale=None,
+    ensemble=False,
+    weights=None,
+    force=False,
 ):
     """Restore an image file and write the result to another.
 
@@ -44,6 +52,8 @@ def restore(
         For inpainting: an image of the same size, 0 where there is no hole.
     scale : {2, 3, 4}
         For upscaling.
+    ensemble : bool
+        Whether to average eight results, as in `Restorer.restore`.
     weights : str or Path, optional
         A `.keras` file of a `Restorer`, in place of a network that tfgen ships.
     force : bool
@@ -70,7 +80,8 @@ def restore(
     with contextlib.redirect_stdout(sys.stderr):  # progress is not the result
         known = {"sigma": sigma, "mask": mask}
         large = image.shape[0] * image.shape[1] >= LARGE
-        restored = run_network(restorer, image, known, verbose=int(large))
+        settings = {"ensemble": ensemble, "verbose": int(large)}
+        restored = run_network(restorer, image, known, **settings)
 
     depth = source.pixels.dtype if form.deep else np.uint8
     source.pixels = files.to_integers(restored, depth)
@@ -116,6 +127,7 @@ def evaluate(
     border=None,
     seed=0,
     table=None,
+    ensemble=False,
     weights=None,
     force=False,
 ):
@@ -139,7 +151,7 @@ def evaluate(
         Of noise and holes; with it, each image has its own.
     table : str or Path, optional
         A CSV file to write as well.
-    weights, force
+    ensemble, weights, force
         As in `restore`.
     """
     check_options(task, sigma=sigma, scale=scale)
@@ -157,14 +169,14 @@ def evaluate(
     methods = [*UNTOUCHED[task], *CLASSICS[task], "network"]
     names = [large.name for large, _ in pairs]
     rows = []
-    print(describe(task, sigma, scale, luma, border, seed))
+    print(describe(task, sigma, scale, luma, border, seed, ensemble))
     print_row("", [f"{method:>15}" for method in methods], names)
     print_row("image", ["    PSNR   SSIM"] * len(methods), names)
     for index, (large, small) in enumerate(pairs):
         clean, known = damage(large, small, task, sigma, scale, (seed, index))
         restorer = network(clean.shape[-1])
         try:
-            results = restore_all(task, known, restorer)
+            results = restore_all(task, known, restorer, ensemble)
             rows.append(score(clean, results, luma=luma, border=border))
         except ValueError as error:
             raise ValueError(f"{large}: {error}") from None
@@ -247,13 +259,13 @@ def read_clean(path):
     return image
 
 
-def restore_all(task, known, restorer):
+def restore_all(task, known, restorer, ensemble):
     """The damaged image as it is, where it has the size, and restored in every way."""
     image, told = known["image"], known[TOLD[task]]
     return [
         *([image] * len(UNTOUCHED[task])),
         *(classic(image, told) for classic in CLASSICS[task].values()),
-        run_network(restorer, image, known),
+        run_network(restorer, image, known, ensemble=ensemble),
     ]
 
 
@@ -267,7 +279,7 @@ def score(clean, results, **options):
     return scores
 
 
-def describe(task, sigma, scale, luma, border, seed):
+def describe(task, sigma, scale, luma, border, seed, ensemble):
     """The protocol in a line."""
     what = {
         "denoise": f"noise of sigma {sigma:g}, not clipped or rounded, seed {seed}",
@@ -275,7 +287,8 @@ def describe(task, sigma, scale, luma, border, seed):
         "upscale": f"{scale} times, from small images of 8 bits",
     }[task]
     where = f"{'luma' if luma else 'all channels'}, border {border}"
-    return f"{task}: {what}; scored in 8 bits: {where}"
+    ways = "; network: mean of eight ways" if ensemble else ""
+    return f"{task}: {what}; scored in 8 bits: {where}{ways}"
 
 
 def print_row(name, scores, names):
@@ -370,7 +383,7 @@ def load_restorer(path):
     return restorer
 
 
-def run_network(restorer, image, known, verbose=0):
+def run_network(restorer, image, known, **settings):
     """Restore an image, telling the network what it asks for."""
     told = {name: known[name] for name in restorer.network.input if name != "image"}
-    return restorer.restore(image, verbose=verbose, **told)
+    return restorer.restore(image, **told, **settings)
