@@ -10,8 +10,9 @@ nor rounded, told to every method; grey at sigma 15, 25 and 50 and colour at 25;
 classical methods have constants tuned on the training photos. Inpaint: scratches on
 the 256 x 256 pixels in the middle. Upscale: 2, 3 and 4 times, from small images of 8
 bits, bicubic by Pillow's rules; the luma (BT.601, 16 to 235) of colour photos is
-compared, the scale left out as a border. No result is rounded. The first column is
-the input as it is.
+compared, the scale left out as a border; "eight ways" is the network's mean over
+turned and mirrored images. No result is rounded. The first column is the input as it
+is.
 """
 
 import argparse
@@ -128,13 +129,20 @@ def compare_upscalers(folder, side):
     names, images = load_images(folder, 3)
     images = [x if np.ptp(x, axis=-1).any() else x[..., :1] for x in images]
     for scale in (2, 3, 4):
+        network = f"upscale_x{scale}"
+        restore = functools.partial(
+            tfgen.load_pretrained(network).restore, ensemble=True
+        )
         compare(
             f"upscale, {scale} times, luma",
             names,
             [crop(image, scale, side) for image in images],
             functools.partial(tfgen.downsample, scale=scale),
-            f"upscale_x{scale}",
-            {"bicubic": lambda image, known, scale=scale: enlarge(image, scale)},
+            network,
+            {
+                "bicubic": lambda image, known, scale=scale: enlarge(image, scale),
+                "eight ways": lambda image, known, restore=restore: restore(image),
+            },
             luma=True,
             border=scale,
         )
