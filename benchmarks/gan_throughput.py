@@ -64,8 +64,8 @@ def build(kind, policy):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--blocks", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--blocks", type=int, default=25)
+    parser.add_argument("--steps", type=int, default=5)
     options = parser.parse_args()
 
     images = np.random.default_rng(0).random((BATCH, 28, 28, 1), np.float32)
