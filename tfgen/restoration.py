@@ -126,9 +126,10 @@ def _squared_laplacian(x):
 def fill_depths(image, mask, sight=SmoothFilling.sight):
     """Fill the depths of large holes, and take them for known.
 
-    A pixel more than `sight` pixels from all known ones gets the mean of the known
-    pixels in the smallest square around it that has any, the squares being cells of
-    ever coarser grids (Gortler et al., "The lumigraph", 1996).
+    The known pixels are averaged in the cells of ever coarser grids, until each cell
+    has some; from the coarsest grid on, the empty cells of the next finer one are
+    interpolated (Gortler et al., "The lumigraph", 1996). Only pixels more than `sight`
+    pixels from all known ones take the result.
 
     Parameters
     ----------
