@@ -60,23 +60,30 @@ def any_holes(images, seed):
     return {key: tf.concat([p[key] for p in parts], axis=0) for key in parts[0]}
 
 
-def minus_psnr(images, restored):
+def minus_psnr(images, restored, floor=1e-8):
     """Of each image, in dB: a loss in which easy images count as much as hard ones
-    (Chen et al., "Simple baselines for image restoration", 2022, arXiv:2204.04676)."""
+    (Chen et al., "Simple baselines for image restoration", 2022, arXiv:2204.04676),
+    until their squared error nears the floor."""
     error = tf.reduce_mean(tf.square(images - restored), axis=(1, 2, 3))
-    return 10 / math.log(10) * tf.math.log(error + 1e-8)
+    return 10 / math.log(10) * tf.math.log(error + floor)
+
+
+def minus_psnr_to_40(images, restored):
+    """Hardly more is gained beyond 40 dB: else images with next to no noise decide."""
+    return minus_psnr(images, restored, floor=1e-4)
 
 
 L1 = "mean_absolute_error"
 
-# name: corruption in training, size of a patch, steps, loss, network to begin with
+# name: corruption in training, size of a patch, (steps, loss) of the stages, network
+# to begin with
 TRAININGS = {
-    "denoise": (any_noise, 64, 10000, L1, None),
-    "denoise_color": (any_noise, 64, 3000, L1, "denoise"),
-    "inpaint": (any_holes, 64, 6000, minus_psnr, None),
-    "upscale_x4": (partial(tfgen.downsample, scale=4), 128, 14000, L1, None),
-    "upscale_x3": (partial(tfgen.downsample, scale=3), 96, 1250, L1, "upscale_x4"),
-    "upscale_x2": (partial(tfgen.downsample, scale=2), 64, 1250, L1, "upscale_x4"),
+    "denoise": (any_noise, 64, [(10000, L1), (10000, minus_psnr_to_40)], None),
+    "denoise_color": (any_noise, 64, [(3000, L1), (3000, minus_psnr_to_40)], "denoise"),
+    "inpaint": (any_holes, 64, [(6000, minus_psnr)], None),
+    "upscale_x4": (partial(tfgen.downsample, scale=4), 128, [(14000, L1)], None),
+    "upscale_x3": (partial(tfgen.downsample, scale=3), 96, [(1250, L1)], "upscale_x4"),
+    "upscale_x2": (partial(tfgen.downsample, scale=2), 64, [(1250, L1)], "upscale_x4"),
 }
 
 
@@ -219,35 +226,10 @@ def train_glyph_classifier(seed, epochs=8):
     )
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=[*TRAININGS, CLASSIFIER])
-    parser.add_argument("--steps", type=int, help="in place of the recipe's number")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    if options.name == CLASSIFIER:
-        return train_glyph_classifier(options.seed)
-    corruption, size, steps, loss, begun_with = TRAININGS[options.name]
-    epochs = max(1, (options.steps or steps) // EPOCH)
-    keras.utils.set_random_seed(options.seed)
-    keras.mixed_precision.set_global_policy("mixed_bfloat16")
-
-    network = RECIPES[options.name][0]()
-    if begun_with:  # all weights that have the same shape
-        given = tfgen.load_pretrained(begun_with).network.weights
-        for weight, start in zip(network.weights, given, strict=True):
-            if weight.shape == start.shape:
-                weight.assign(start)
-    restorer = tfgen.Restorer(network, corruption, seed=options.seed)
-    rate = keras.optimizers.schedules.CosineDecay(
-        5e-4 if begun_with else 1e-3, epochs * EPOCH, alpha=0.01
-    )
+def train_stage(restorer, patches, epochs, rate, loss, work):
+    """Train for some epochs, or for what is left of them after an interrupt."""
+    rate = keras.optimizers.schedules.CosineDecay(rate, epochs * EPOCH, alpha=0.01)
     restorer.compile(keras.optimizers.Adam(rate), loss)
-    photos = collect_photos(restorer.channels)
-    patches = tfgen.random_patches(
-        photos, size, EPOCH * BATCH, batch_size=BATCH, seed=options.seed
-    )
-    work = WORK / options.name
     work.mkdir(parents=True, exist_ok=True)
     restorer.fit(
         patches,
@@ -258,8 +240,51 @@ def main():
             keras.callbacks.BackupAndRestore(work / "backup", delete_checkpoint=False),
         ],
     )
+    return json.loads((work / "seconds.json").read_text())
 
-    content = as_npz(restorer.averaged_network.weights)
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=[*TRAININGS, CLASSIFIER])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--last-stage",
+        action="store_true",
+        help="only the last stage, from the stored weights on",
+    )
+    options = parser.parse_args()
+    if options.name == CLASSIFIER:
+        return train_glyph_classifier(options.seed)
+    corruption, size, stages, begun_with = TRAININGS[options.name]
+    keras.utils.set_random_seed(options.seed)
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+
+    network = RECIPES[options.name][0]()
+    seconds = 0
+    start = options.name if options.last_stage else begun_with
+    if start:  # all weights that have the same shape
+        given = tfgen.load_pretrained(start).network.weights
+        for weight, value in zip(network.weights, given, strict=True):
+            if weight.shape == value.shape:
+                weight.assign(value)
+    if options.last_stage:
+        records = json.loads((FOLDER / "records.json").read_text("utf-8"))
+        seconds = records[options.name]["seconds"]
+    photos = collect_photos(network.output_shape[-1])
+    for index, (steps, loss) in enumerate(stages):
+        if options.last_stage and index + 1 < len(stages):
+            continue
+        seed = options.seed + index
+        restorer = tfgen.Restorer(network, corruption, seed=seed)
+        patches = tfgen.random_patches(
+            photos, size, EPOCH * BATCH, batch_size=BATCH, seed=seed
+        )
+        rate = 5e-4 if begun_with or index else 1e-3
+        work = WORK / options.name / str(index)
+        seconds += train_stage(restorer, patches, steps // EPOCH, rate, loss, work)
+        network.set_weights(restorer.averaged_network.get_weights())
+
+    content = as_npz(network.weights)
     keras.mixed_precision.set_global_policy("float32")
     scores = score(options.name, build_restorer(options.name, content))
     print("PSNR untouched and restored: {:.2f} and {:.2f} dB".format(*scores))
@@ -268,14 +293,14 @@ def main():
         options.name,
         content,
         begun_with=begun_with,
-        steps=epochs * EPOCH,
-        seconds=round(json.loads((work / "seconds.json").read_text())),
+        steps=sum(steps for steps, _ in stages),
+        seconds=round(seconds),
         seed=options.seed,
         parameters=network.count_params(),
         untouched_psnr=round(float(scores[0]), 2),
         restored_psnr=round(float(scores[1]), 2),
     )
-    shutil.rmtree(work)
+    shutil.rmtree(WORK / options.name)
 
 
 if __name__ == "__main__":
