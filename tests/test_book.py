@@ -160,6 +160,8 @@ def test_an_interrupt_stops_cleanly(tmp_path):
         f"pathlib.Path({str(started)!r}).write_text(str(os.getpid()))\n"
         "time.sleep(120)",
     )
+    # Where the tests themselves run in the background, interrupts are ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, SCRIPT, "--notebooks", tmp_path / "notebooks"]
         + ["--output", tmp_path / "pages"],
@@ -167,6 +169,7 @@ def test_an_interrupt_stops_cleanly(tmp_path):
         text=True,
         start_new_session=True,
     )
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 60
     while not (started.exists() and started.read_text()):
         assert time.monotonic() < deadline

@@ -79,7 +79,7 @@ L1 = "mean_absolute_error"
 # to begin with
 TRAININGS = {
     "denoise": (any_noise, 64, [(10000, L1), (10000, minus_psnr_to_40)], None),
-    "denoise_color": (any_noise, 64, [(3000, L1), (3000, minus_psnr_to_40)], "denoise"),
+    "denoise_color": (any_noise, 64, [(8000, minus_psnr_to_40)], "denoise"),
     "inpaint": (any_holes, 64, [(6000, minus_psnr)], None),
     "upscale_x4": (partial(tfgen.downsample, scale=4), 128, [(14000, L1)], None),
     "upscale_x3": (partial(tfgen.downsample, scale=3), 96, [(1250, L1)], "upscale_x4"),
@@ -227,7 +227,8 @@ def train_glyph_classifier(seed, epochs=8):
 
 
 def train_stage(restorer, patches, epochs, rate, loss, work):
-    """Train for some epochs, or for what is left of them after an interrupt."""
+    """Train for some epochs, or for what is left of them after an interrupt, and
+    return the seconds of all of them."""
     rate = keras.optimizers.schedules.CosineDecay(rate, epochs * EPOCH, alpha=0.01)
     restorer.compile(keras.optimizers.Adam(rate), loss)
     work.mkdir(parents=True, exist_ok=True)
@@ -247,11 +248,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=[*TRAININGS, CLASSIFIER])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--last-stage",
-        action="store_true",
-        help="only the last stage, from the stored weights on",
-    )
     options = parser.parse_args()
     if options.name == CLASSIFIER:
         return train_glyph_classifier(options.seed)
@@ -260,20 +256,14 @@ def main():
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
 
     network = RECIPES[options.name][0]()
-    seconds = 0
-    start = options.name if options.last_stage else begun_with
-    if start:  # all weights that have the same shape
-        given = tfgen.load_pretrained(start).network.weights
-        for weight, value in zip(network.weights, given, strict=True):
-            if weight.shape == value.shape:
-                weight.assign(value)
-    if options.last_stage:
-        records = json.loads((FOLDER / "records.json").read_text("utf-8"))
-        seconds = records[options.name]["seconds"]
+    if begun_with:  # all weights that have the same shape
+        given = tfgen.load_pretrained(begun_with).network.weights
+        for weight, start in zip(network.weights, given, strict=True):
+            if weight.shape == start.shape:
+                weight.assign(start)
     photos = collect_photos(network.output_shape[-1])
+    seconds = 0
     for index, (steps, loss) in enumerate(stages):
-        if options.last_stage and index + 1 < len(stages):
-            continue
         seed = options.seed + index
         restorer = tfgen.Restorer(network, corruption, seed=seed)
         patches = tfgen.random_patches(
