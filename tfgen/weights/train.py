@@ -83,7 +83,7 @@ TRAININGS = {
     "inpaint": (any_holes, 64, [(6000, minus_psnr)], None),
     "upscale_x4": (partial(tfgen.downsample, scale=4), 128, [(14000, L1)], None),
     "upscale_x3": (partial(tfgen.downsample, scale=3), 96, [(1250, L1)], "upscale_x4"),
-    "upscale_x2": (partial(tfgen.downsample, scale=2), 64, [(1250, L1)], "upscale_x4"),
+    "upscale_x2": (partial(tfgen.downsample, scale=2), 64, [(4000, L1)], "upscale_x4"),
 }
 
 
