@@ -592,7 +592,7 @@ def test_the_discriminator_judges_image_and_label_together():
     logits = model.discriminator(images).numpy()
     expected = [logits[i, a] + logits[i, 2 + b] for i, (a, b) in enumerate(labels)]
     np.testing.assert_allclose(model.judge(images, labels)[:, 0], expected, atol=1e-5)
-    latents = model.draw_latents(4, labels, seed=0).numpy()
+    latents = model.draw_latents(4, labels, seed=(0, 0)).numpy()
     np.testing.assert_array_equal(latents[0, 8:], [1, 0, 0, 0, 1])
 
 

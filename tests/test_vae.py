@@ -310,7 +310,7 @@ def test_one_step_makes_the_update_of_a_tape_by_hand(options):
     assert logs["elbo"] == pytest.approx(-float(distortion + rate), rel=1e-5)
 
 
-@pytest.mark.parametrize("steps, decay", [(0, 0.1), (2, 0.25), (1000, 0.75)])
+@pytest.mark.parametrize("steps, decay", [(0, 0.0), (10, 0.5), (1000, 0.75)])
 def test_average_weights_follow_the_formula(vae, steps, decay):
     vae.average_decay = 0.75
     vae.optimizer.iterations.assign(steps)
@@ -570,7 +570,7 @@ def test_the_bound_shows_its_progress_if_wanted(frozen, capsys):
 
 
 def test_no_samples_give_no_bound(frozen):
-    with pytest.raises(ValueError, match="at least 1; got 0"):
+    with pytest.raises(ValueError, match="1 or more; got samples=0"):
         frozen.log_likelihood(halves(3), 0)
 
 

@@ -72,8 +72,8 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         build_inpainter,
         build_patch_discriminator,
         build_upscaler,
-        estimate_noise,
     )
+    from tfgen.tiles import estimate_noise
     from tfgen.vae import (
         VAE,
         bernoulli_log_likelihood,

@@ -17,7 +17,8 @@ from PIL import Image
 
 from tfgen import corruption, files, metrics, pretrained
 from tfgen.classics import CLASSICS
-from tfgen.restoration import Restorer, estimate_noise
+from tfgen.restoration import Restorer
+from tfgen.tiles import estimate_noise
 
 TOLD = {"denoise": "sigma", "inpaint": "mask", "upscale": "scale"}  # beside the image
 UNTOUCHED = {"denoise": ["noisy"], "inpaint": ["masked"], "upscale": []}

@@ -3,63 +3,29 @@
 Kingma and Welling, "Auto-Encoding Variational Bayes", 2013 (arXiv:1312.6114);
 Rezende, Mohamed and Wierstra, 2014 (arXiv:1401.4082). All figures are in nats and
 are sums over pixels and latent dimensions, never means, so that they can be
-compared with published ones. The file needs Keras 3 on TensorFlow and nothing
-else: copy it whole.
+compared with published ones. To use it elsewhere, copy this file with `model.py`
+beside it.
 """
 
-import contextlib
 import math
-import re
 import warnings
-import weakref
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from .model import (
+    ImageModel,
+    check_built,
+    check_counts,
+    check_sizes,
+    copy_of,
+    finite,
+    require,
+)
+
 # --- The networks -----------------------------------------------------------
-
-
-def _halvings(height, width):
-    """How often both sides are halved to leave at most 8 pixels; None if they
-    cannot be."""
-    count = 1
-    while max(height, width) > 8 * 2**count:
-        count += 1
-    unit = 2**count
-    return None if min(height, width) < 4 or height % unit or width % unit else count
-
-
-def check_sizes(image_shape, **others):
-    """The number of halvings, or ValueError for a size that cannot be built."""
-    sizes = (*image_shape, *others.values()) if np.ndim(image_shape) == 1 else ()
-    if len(sizes) != 3 + len(others) or any(int(s) != s or s < 1 for s in sizes):
-        raise ValueError(
-            f"image_shape must be (height, width, channels), such as (32, 32, 1), and "
-            f"all sizes at least 1; got image_shape={image_shape}, {others}."
-        )
-    height, width, _ = image_shape
-    if count := _halvings(height, width):
-        return count
-    candidates = {
-        (h + up, w + right)
-        for unit in (2**k for k in range(1, 14))
-        for h, w in [(height // unit * unit, width // unit * unit)]
-        for up in (0, unit)
-        for right in (0, unit)
-        if _halvings(h + up, w + right)
-    }
-    if height == width:
-        candidates = {size for size in candidates if size[0] == size[1]}
-    nearest = sorted(
-        candidates, key=lambda size: abs(size[0] - height) + abs(size[1] - width)
-    )
-    raise ValueError(
-        f"The networks halve both sides of an image until at most 8 pixels are left, "
-        f"and {height}x{width} does not come out even. The nearest sizes that work "
-        f"are {nearest[0][0]}x{nearest[0][1]} and {nearest[1][0]}x{nearest[1][1]}."
-    )
 
 
 def build_encoder(image_shape=(32, 32, 1), latent_dim=16, width=16):
@@ -226,15 +192,15 @@ def interpolate_latents(start, end, steps=8, method="spherical"):
         For fewer than 2 steps, another method or vectors that do not match.
     """
     start, end = (np.asarray(vector, np.float64) for vector in (start, end))
-    if start.ndim != 1 or start.shape != end.shape:
-        raise ValueError(
-            "Two vectors of equal length are needed; got shapes "
-            f"{start.shape} and {end.shape}."
-        )
-    if steps < 2:
-        raise ValueError(f"steps counts both ends, so it is at least 2; got {steps}.")
-    if method not in ("spherical", "linear"):
-        raise ValueError(f"method is 'spherical' or 'linear'; got {method!r}.")
+    require(
+        start.ndim == 1 and start.shape == end.shape,
+        f"Two vectors of equal length are needed; got {start.shape} and {end.shape}.",
+    )
+    require(steps >= 2, f"steps counts both ends, so it is at least 2; got {steps}.")
+    require(
+        method in ("spherical", "linear"),
+        f"method is 'spherical' or 'linear'; got {method!r}.",
+    )
     t = np.linspace(0, 1, steps)[:, None]
     lengths = np.linalg.norm(start) * np.linalg.norm(end)
     cosine = start @ end / lengths if lengths else 1.0
@@ -251,7 +217,7 @@ def interpolate_latents(start, end, steps=8, method="spherical"):
 
 
 @keras.saving.register_keras_serializable("tfgen")
-class VAE(keras.Model):
+class VAE(ImageModel):
     """An encoder and a decoder trained to raise the evidence lower bound (ELBO).
 
     Parameters
@@ -275,10 +241,9 @@ class VAE(keras.Model):
         Number of training steps in which the weight rises from 0 to beta
         (Bowman et al., 2015, arXiv:1511.06349).
     average_decay : float
-        Decay of the running average of both networks' weights, in [0, 1). The
-        averaged networks are the ones that are evaluated and used; 0 turns the
-        averaging off. Early in training the decay is lower, so that the average
-        always spans about the last tenth of the steps.
+        Decay of the running average of both networks' weights, in [0, 1), shorter
+        in the first steps t: at most ``t / (10 + t)``. The averaged networks are
+        the ones that are evaluated and used; 0 turns the averaging off.
     seed : int, optional
         Seed of the noise in training. Without it, Keras' global seed decides
         (`keras.utils.set_random_seed`).
@@ -291,9 +256,7 @@ class VAE(keras.Model):
     Notes
     -----
     Train with ``fit(images, validation_data=...)``: arrays or `tf.data.Dataset`s
-    of float32 images in [0, 1] without labels. `fit` raises ValueError for images
-    of another shape, type or range, and FloatingPointError if the loss stops
-    being finite; the step at fault changes no weight.
+    of float32 images in [0, 1] without labels; what it refuses is in `ImageModel`.
 
     Metrics, in nats an image: ``elbo``, a lower bound of the log likelihood;
     ``reconstruction_loss`` (the distortion) and ``kl`` (the rate), whose sum is
@@ -302,6 +265,9 @@ class VAE(keras.Model):
     To train on with other options, wrap the same two networks in a new VAE; each
     VAE keeps its own averages of them.
     """
+
+    metric_names = "loss", "elbo", "reconstruction_loss", "kl"
+    averaged = "encoder", "decoder"
 
     def __init__(
         self,
@@ -315,22 +281,19 @@ class VAE(keras.Model):
         seed=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        _check_networks(encoder, decoder)
-        _check_options(likelihood, scale, beta, warm_up, average_decay)
+        check_networks(encoder, decoder)
+        check_options(likelihood, scale, beta, warm_up)
+        image_shape = encoder.input_shape[1:]
+        super().__init__(image_shape, (), average_decay, seed, **kwargs)
         self.encoder = encoder
         self.decoder = decoder
+        self.averaged_encoder = copy_of(encoder)
+        self.averaged_decoder = copy_of(decoder)
         self.likelihood = likelihood
         self.scale = scale
         self.beta = beta
         self.warm_up = warm_up
-        self.average_decay = average_decay
-        self.seed = seed
-        self.averaged_encoder = _copy(encoder)
-        self.averaged_decoder = _copy(decoder)
         self.latent_dim = decoder.input_shape[-1]
-        self.image_shape = tuple(encoder.input_shape[1:])
-        self.noise = keras.random.SeedGenerator(seed)
         self.log_scale = self.add_weight(
             name="log_scale",
             shape=(),
@@ -338,42 +301,27 @@ class VAE(keras.Model):
             trainable=likelihood == "gaussian" and scale is None,
             dtype="float32",
         )
-        self.step_metrics = {
-            name: keras.metrics.Mean(name)
-            for name in ("loss", "elbo", "reconstruction_loss", "kl")
-        }
         self.grey = tf.Variable(False, trainable=False)  # met pixels between 0 and 1
-        # Graphs of this model alone: those of a class are traced for every model.
-        for name in ("_log_weights", "_checked_posterior", "_images_of"):
-            setattr(self, name, tf.function(getattr(self, name), reduce_retracing=True))
-        self.built = True
-
-    @property
-    def metrics(self):
-        return list(self.step_metrics.values())
+        # A graph of this model alone: that of a class is traced for every model.
+        self._log_weights = tf.function(self._log_weights, reduce_retracing=True)
 
     def compile(self, optimizer=None, **kwargs):
-        """Choose the optimizer; the default is Adam with a learning rate of 3e-3.
-
-        Other arguments are passed to `keras.Model.compile`. XLA is off by
-        default: it drops the checks for values out of range.
-        """
+        """Choose the optimizer, by default Adam with a learning rate of 3e-3; other
+        arguments are passed to `keras.Model.compile`."""
         optimizer = optimizer or keras.optimizers.Adam(3e-3)
-        super().compile(optimizer, **{"jit_compile": False, **kwargs})
-        # Built now, so that a saved state finds its place.
-        self.optimizer.build(self.trainable_variables)
+        super().compile(self.prepare(optimizer, self), **kwargs)
 
     def train_step(self, data):
         images = self.check_images(data)
         with tf.GradientTape() as tape:
             mean, log_variance = self.posterior(images, training=True)
-            noise = keras.random.normal(tf.shape(mean), seed=self.noise)
+            noise = tf.random.stateless_normal(tf.shape(mean), self.next_seed())
             latents = mean + tf.exp(0.5 * log_variance) * noise
             logits = self.decoder(latents, training=True)
             distortion = -self.log_likelihood_of(images, logits)
             rate = kl_divergence(mean, log_variance)
             loss = finite(distortion + self.current_beta() * rate)
-            scaled_loss = self.optimizer.scale_loss(tf.reduce_mean(loss))
+            scaled_loss = self.scaled(loss, self.optimizer)
 
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
@@ -382,7 +330,7 @@ class VAE(keras.Model):
 
     def test_step(self, data):
         images = self.check_images(data)
-        mean, log_variance = self.posterior(images, training=False)
+        mean, log_variance = self.posterior(images)
         # A fixed seed for each batch: equal weights and images give equal figures.
         seen = tf.cast(self.step_metrics["elbo"].count, tf.int64)
         noise = tf.random.stateless_normal(tf.shape(mean), [0, seen])
@@ -413,31 +361,23 @@ class VAE(keras.Model):
         step = tf.cast(self.optimizer.iterations, tf.float32)
         return self.beta * tf.minimum(step / self.warm_up, 1.0)
 
-    def average_weights(self):
-        """Move the averaged networks a step towards the trained ones."""
-        step = tf.cast(self.optimizer.iterations, tf.float32)
-        decay = tf.minimum(self.average_decay, (1 + step) / (10 + step))
-        averages = self.averaged_encoder.weights + self.averaged_decoder.weights
-        weights = self.encoder.weights + self.decoder.weights
-        for average, weight in zip(averages, weights, strict=True):
-            average.assign_add((1 - decay) * (weight - average))
-
     def track(self, loss, distortion, rate):
         """Add one batch to the metrics and return their running means."""
-        for name, values in {
-            "loss": loss,
-            "elbo": -(distortion + rate),
-            "reconstruction_loss": distortion,
-            "kl": rate,
-        }.items():
-            self.step_metrics[name].update_state(values)
-        return {name: metric.result() for name, metric in self.step_metrics.items()}
+        return super().track(
+            loss=loss,
+            elbo=-(distortion + rate),
+            reconstruction_loss=distortion,
+            kl=rate,
+        )
 
     def call(self, images, training=False):
         """The images that the decoder makes of the latent means; what `predict`
         and `reconstruct` return."""
-        mean, _ = self.posterior(self.check_images(images))
-        return tf.sigmoid(tf.cast(self.averaged_decoder(mean), tf.float32))
+        return self.images_of(self.posterior(self.check_images(images))[0])
+
+    def images_of(self, latents):
+        """The decoder's images, in [0, 1]."""
+        return tf.sigmoid(tf.cast(self.averaged_decoder(latents), tf.float32))
 
     # --- What a trained model is used for; arrays in, arrays out. ---
 
@@ -459,29 +399,23 @@ class VAE(keras.Model):
         ValueError
             For images of another shape, type or range, or none at all.
         """
-        with self._plain_errors():
-            parts = [
-                self._checked_posterior(batch) for batch in self.batches(images, 256)
-            ]
+        with self.plain_errors():
+            batches = map(self.check_images, self.batches(images, 256))
+            parts = [self.posterior(batch) for batch in batches]
         return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
     def decode(self, latents):
         """Turn latent vectors (n, latent_dim) into images in [0, 1]: pixel
         probabilities (Bernoulli) or means (Gaussian), (n, height, width, channels).
-
-        Raises ValueError for vectors of another length, or none at all.
-        """
+        Raises ValueError for vectors of another length, or none at all."""
         latents = np.asarray(latents, np.float32)
-        if latents.ndim != 2 or latents.shape[1] != self.latent_dim or not len(latents):
-            raise ValueError(
-                f"The decoder takes latent vectors of shape (n, {self.latent_dim}), "
-                f"n at least 1; got {latents.shape}."
-            )
-        parts = [
-            self._images_of(tf.constant(latents[start : start + 256]))
-            for start in range(0, len(latents), 256)
-        ]
-        return np.concatenate(parts)
+        require(
+            latents.ndim == 2 and latents.shape[1] == self.latent_dim and len(latents),
+            f"The decoder takes latent vectors of shape (n, {self.latent_dim}), "
+            f"n at least 1; got {latents.shape}.",
+        )
+        portions = np.split(latents, range(256, len(latents), 256))
+        return np.concatenate([self.images_of(portion) for portion in portions])
 
     def reconstruct(self, images):
         """Encode images, decode their latent means: (n, height, width, channels)
@@ -494,7 +428,7 @@ class VAE(keras.Model):
         Parameters
         ----------
         count : int
-            How many, at least 1.
+            How many; ValueError unless it is a whole number from 1.
         seed : int, optional
             Equal seeds draw the same latent vectors.
 
@@ -503,36 +437,14 @@ class VAE(keras.Model):
         numpy.ndarray
             (count, height, width, channels) float32 in [0, 1]: pixel probabilities
             (Bernoulli) or means (Gaussian), without the pixels' own scatter.
-
-        Raises
-        ------
-        ValueError
-            If count is not a positive integer.
         """
-        if (
-            isinstance(count, bool)
-            or not isinstance(count, int | np.integer)
-            or count < 1
-        ):
-            raise ValueError(f"sample() draws 1 or more images; got count={count!r}.")
+        check_counts(count=count)
         return self.decode(keras.random.normal((count, self.latent_dim), seed=seed))
 
     def interpolate(self, start, end, steps=8, method="spherical"):
-        """Walk from one image to another through the latent space.
-
-        Parameters
-        ----------
-        start, end : array, (height, width, channels)
-            In [0, 1].
-        steps, method
-            As in `interpolate_latents`.
-
-        Returns
-        -------
-        numpy.ndarray, (steps, height, width, channels)
-            float32 in [0, 1]; the first and the last are the reconstructions of
-            `start` and `end`.
-        """
+        """Walk from one image to another, each (height, width, channels) in [0, 1],
+        through the latent space, as `interpolate_latents` does: (steps, height, width,
+        channels), from the reconstruction of `start` to that of `end`."""
         means, _ = self.encode(np.stack([start, end]))
         return self.decode(interpolate_latents(*means, steps, method))
 
@@ -564,8 +476,7 @@ class VAE(keras.Model):
         ValueError
             For no samples, or for images of another shape, type or range.
         """
-        if samples < 1:
-            raise ValueError(f"samples must be at least 1; got {samples}.")
+        check_counts(samples=samples)
         # Images decoded at a time: the largest layer then takes at most 64 MB.
         largest = max(
             math.prod(layer.output.shape[1:]) for layer in self.decoder.layers
@@ -578,7 +489,7 @@ class VAE(keras.Model):
         for index, batch in enumerate(self.batches(images, portion // draws)):
             log_mean = -np.inf  # of the sum of the weights so far
             for done in range(0, samples, draws):
-                with self._plain_errors():
+                with self.plain_errors():
                     log_weights = self._log_weights(
                         batch,
                         tf.constant(min(draws, samples - done)),
@@ -603,174 +514,25 @@ class VAE(keras.Model):
         ratio = 0.5 * (tf.square(noise) + log_variance - tf.square(latents))
         return tf.reshape(likelihood, shape[:2]) + tf.reduce_sum(ratio, axis=-1)
 
-    def _checked_posterior(self, images):
-        return self.posterior(self.check_images(images))
+    def predict(self, x, *args, **kwargs):
+        with self.plain_errors(x):
+            return super().predict(x, *args, **kwargs)
 
-    def _images_of(self, latents):
-        return tf.sigmoid(tf.cast(self.averaged_decoder(latents), tf.float32))
-
-    # --- What Keras asks of a model. ---
-
-    def check_form(self, data):
-        """The images of a batch or of its description, or ValueError for labels, a
-        shape or a type that the networks cannot take."""
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        if labels is not None:
-            raise ValueError(
-                "This VAE takes images alone, but the data holds labels too. "
-                "Drop them: dataset.map(lambda image, label: image)."
-            )
-        if not hasattr(images, "shape"):
-            raise ValueError(
-                f"This VAE takes images alone, but the data is a "
-                f"{type(images).__name__}. "
-                'Take the images out of it: dataset.map(lambda x: x["image"]).'
-            )
-        if not tf.TensorShape(images.shape).is_compatible_with(
-            (None, *self.image_shape)
-        ):
-            raise ValueError(
-                f"The networks are built for images of shape (n, "
-                f"{', '.join(map(str, self.image_shape))}); got "
-                f"{tuple(images.shape)}. Resize the images or build the networks "
-                f"with their image_shape."
-            )
-        if not tf.as_dtype(images.dtype).is_floating:
-            raise ValueError(
-                f"Images must be float32 in [0, 1]; got "
-                f"{tf.as_dtype(images.dtype).name}. Divide 8-bit images by 255."
-            )
-        return images
+    # --- Grey pixels and the Bernoulli likelihood do not go together. ---
 
     def check_images(self, data):
-        """The images of one batch, checked: no labels, shape, type and range."""
-        images = self.check_form(data)
-        low, high = tf.reduce_min(images), tf.reduce_max(images)
-        in_range = tf.debugging.Assert(
-            (low >= 0) & (high <= 1),
-            [tf.strings.format(OUT_OF_RANGE, (low, high))],
-        )
+        images = super().check_images(data)
         if self.likelihood == "bernoulli":
             between = tf.reduce_any((images > 0) & (images < 1))
             self.grey.assign(self.grey | between)
-        with tf.control_dependencies([in_range]):
-            return tf.identity(images)
+        return images
 
-    def batches(self, data, size):
-        """Checked batches of an array or a tf.data.Dataset."""
-        data = data if isinstance(data, tf.data.Dataset) else np.asarray(data)
-        with self._plain_errors(data):
-            pass  # checks the form
-        if isinstance(data, tf.data.Dataset):
-            batch = None
-            for batch in data.rebatch(size):
-                yield batch
-            if batch is None:
-                raise ValueError(EMPTY)
-            return
-        for start in range(0, len(data), size):
-            yield tf.constant(data[start : start + size], tf.float32)
-
-    def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
-        callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
-        callbacks.append(_WarnOfGrey())
-        if isinstance(x, tf.data.Dataset):
-            callbacks.append(_DataOrder(x))
-            kwargs.setdefault("shuffle", False)  # the dataset shuffles itself
-        with self._plain_errors(x):
-            return super().fit(x, y, *args, callbacks=callbacks, **kwargs)
-
-    def evaluate(self, x=None, *args, callbacks=None, **kwargs):
-        # Within `fit`, Keras passes its own list of callbacks.
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = [*keras.tree.flatten(callbacks or []), _WarnOfGrey()]
-        with self._plain_errors(x):
-            return super().evaluate(x, *args, callbacks=callbacks, **kwargs)
-
-    def predict(self, x, *args, **kwargs):
-        with self._plain_errors(x):
-            return super().predict(x, *args, **kwargs)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "decoder": keras.saving.serialize_keras_object(self.decoder),
-            "likelihood": self.likelihood,
-            "scale": self.scale,
-            "beta": self.beta,
-            "warm_up": self.warm_up,
-            "average_decay": self.average_decay,
-            "seed": self.seed,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        networks = {
-            name: keras.saving.deserialize_keras_object(config[name])
-            for name in ("encoder", "decoder")
-        }
-        return cls(**{**config, **networks})
-
-    def get_compile_config(self):
-        if not self.compiled:
-            return None
-        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)}
-
-    def compile_from_config(self, config):
-        self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
-
-    @contextlib.contextmanager
-    def _plain_errors(self, data=None):
-        """Check the form of arrays and datasets first, and replace TensorFlow's
-        report of a failed check in the graph by the check's message."""
-        if isinstance(data, tf.data.Dataset):
-            self.check_form(data.element_spec)
-            empty = data.cardinality() == 0
-        elif isinstance(data, np.ndarray | tf.Tensor):
-            self.check_form(data)
-            empty = len(data) == 0
-        else:
-            empty = False
-        if empty:
-            raise ValueError(EMPTY)
-        try:
-            yield
-        except tf.errors.InvalidArgumentError as error:
-            text = str(error)
-            if NOT_FINITE in text:
-                raise FloatingPointError(NOT_FINITE + ".") from None
-            pattern = re.escape(OUT_OF_RANGE).replace(r"\{\}", ".*?")
-            if found := re.search(pattern, text):
-                raise ValueError(found[0]) from None
-            raise
-
-    def _own_state(self):
-        """The scale, and the states of every random generator, dropout's included:
-        Keras does not save those, and a resumed run needs them."""
-        states = [v for v in self.variables if v.name == "seed_generator_state"]
-        return [self.log_scale, *states]
-
-    def save_own_variables(self, store):
-        for index, variable in enumerate(self._own_state()):
-            store[str(index)] = variable.numpy()
-
-    def load_own_variables(self, store):
-        for index, variable in enumerate(self._own_state()):
-            variable.assign(store[str(index)])
+    def watchers(self):
+        return [WarnOfGrey()]
 
 
 # --- Checks -----------------------------------------------------------------
 
-OUT_OF_RANGE = (
-    "Images must be float32 in [0, 1]; this batch runs from {} to {}. Divide "
-    "8-bit images by 255; bring images in [-1, 1] back with (images + 1) / 2."
-)
-NOT_FINITE = (
-    "The loss is no longer finite; this step changed no weight. Try a lower "
-    "learning rate, a larger batch, or float32 in place of mixed_float16"
-)
-EMPTY = "There is no image: at least one is needed."
 GREY = (
     "Some pixels lie between 0 and 1, but the Bernoulli likelihood is for pixels "
     "that are 0 or 1: training works, but the scores are no log likelihoods. Map the "
@@ -778,67 +540,7 @@ GREY = (
 )
 
 
-def _check_networks(encoder, decoder):
-    """Raise ValueError unless the two networks fit together."""
-    for role, network in (("encoder", encoder), ("decoder", decoder)):
-        if not network.built:
-            raise ValueError(
-                f"The {role} does not know its input yet: begin it with "
-                "keras.Input(shape)."
-            )
-    if len(decoder.input_shape) != 2:
-        raise ValueError(
-            "The decoder must take latent vectors of shape (n, latent_dim); it "
-            f"takes {decoder.input_shape}."
-        )
-    latent_dim = decoder.input_shape[1]
-    if encoder.output_shape != (None, 2 * latent_dim):
-        raise ValueError(
-            f"The decoder takes latent vectors of length {latent_dim}, so the encoder "
-            f"must end in {latent_dim} means and {latent_dim} log variances, shape "
-            f"(n, {2 * latent_dim}); it ends in {encoder.output_shape}. Build both "
-            "with one latent_dim."
-        )
-    made, seen = decoder.output_shape[1:], encoder.input_shape[1:]
-    if made != seen:
-        raise ValueError(
-            f"The decoder makes images of shape {made}, but the encoder takes images "
-            f"of shape {seen}. Build both with one image_shape."
-        )
-
-
-def _check_options(likelihood, scale, beta, warm_up, average_decay):
-    """Raise ValueError for a parameter out of range."""
-    if likelihood not in ("bernoulli", "gaussian"):
-        raise ValueError(
-            f"likelihood is 'bernoulli' or 'gaussian'; got {likelihood!r}."
-        )
-    if scale is not None and likelihood == "bernoulli":
-        raise ValueError("The Bernoulli likelihood has no scale; leave it out.")
-    if scale is not None and not 0 < scale < math.inf:
-        raise ValueError(f"scale is a standard deviation above 0; got {scale}.")
-    if not 0 <= beta < math.inf:
-        raise ValueError(f"beta must be at least 0 and finite; got {beta}.")
-    if int(warm_up) != warm_up or warm_up < 0:
-        raise ValueError(f"warm_up is a number of steps, 0 or more; got {warm_up}.")
-    if not 0 <= average_decay < 1:
-        raise ValueError(f"average_decay must be in [0, 1); got {average_decay}.")
-
-
-def _copy(network):
-    """A network with the same layers and weights that is not trained."""
-    copy = keras.models.clone_model(network)
-    copy.set_weights(network.get_weights())
-    copy.trainable = False
-    return copy
-
-
-def finite(loss):
-    """The loss, or an error that stops training if it is not finite."""
-    return tf.debugging.check_numerics(loss, NOT_FINITE)
-
-
-class _WarnOfGrey(keras.callbacks.Callback):
+class WarnOfGrey(keras.callbacks.Callback):
     """Say once that the pixels do not suit the likelihood."""
 
     warned = False
@@ -854,24 +556,45 @@ class _WarnOfGrey(keras.callbacks.Callback):
     on_test_begin, on_test_batch_end = on_train_begin, on_train_batch_end
 
 
-class _DataOrder(keras.callbacks.Callback):
-    """Start a resumed run where the shuffling of the data had arrived.
+def check_networks(encoder, decoder):
+    """ValueError unless the two networks fit together."""
+    check_built(encoder=encoder, decoder=decoder)
+    require(
+        len(decoder.input_shape) == 2,
+        "The decoder must take latent vectors of shape (n, latent_dim); it takes "
+        f"{decoder.input_shape}.",
+    )
+    latent_dim = decoder.input_shape[1]
+    require(
+        encoder.output_shape == (None, 2 * latent_dim),
+        f"The decoder takes latent vectors of length {latent_dim}, so the encoder must "
+        f"end in as many means and log variances, shape (n, {2 * latent_dim}); it ends "
+        f"in {encoder.output_shape}. Build both with one latent_dim.",
+    )
+    made, seen = decoder.output_shape[1:], encoder.input_shape[1:]
+    require(
+        made == seen,
+        f"The decoder makes images of shape {made}, but the encoder takes images of "
+        f"shape {seen}. Build both with one image_shape.",
+    )
 
-    A dataset that reshuffles counts how often an iterator was made. A new
-    process begins at 0, so those of the epochs already trained are made again.
-    """
 
-    made = weakref.WeakKeyDictionary()
-
-    def __init__(self, dataset):
-        super().__init__()
-        self.dataset = dataset
-        # Keras makes a second one after an epoch whose length it knows.
-        self.per_epoch = 2 if dataset.cardinality() > 0 else 1
-
-    def on_epoch_begin(self, epoch, logs=None):
-        made = self.made.get(self.dataset, 0)
-        for _ in range(made, epoch * self.per_epoch):
-            iter(self.dataset)
-            made += 1
-        self.made[self.dataset] = made + self.per_epoch
+def check_options(likelihood, scale, beta, warm_up):
+    """ValueError for a parameter out of range."""
+    require(
+        likelihood in ("bernoulli", "gaussian"),
+        f"likelihood is 'bernoulli' or 'gaussian'; got {likelihood!r}.",
+    )
+    require(
+        scale is None or likelihood == "gaussian",
+        "The Bernoulli likelihood has no scale; leave it out.",
+    )
+    require(
+        scale is None or 0 < scale < math.inf,
+        f"scale is a standard deviation above 0; got {scale}.",
+    )
+    require(0 <= beta < math.inf, f"beta must be at least 0 and finite; got {beta}.")
+    require(
+        int(warm_up) == warm_up and warm_up >= 0,
+        f"warm_up is a number of steps, 0 or more; got {warm_up}.",
+    )

@@ -113,7 +113,7 @@ def shrink(photo, factor):
 def score(name, restorer):
     """Mean PSNR on the test photos of the untouched input and of the result."""
     scores = []
-    for seed, photo in enumerate(load_photos("test", restorer.channels)):
+    for seed, photo in enumerate(load_photos("test", restorer.image_shape[-1])):
         side = 12 * (min(*photo.shape[:2], 512) // 12)
         photo = photo[None, :side, :side]
         options = {}
