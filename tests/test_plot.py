@@ -1,7 +1,7 @@
 import base64
 import io
+import os
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -306,12 +306,10 @@ def test_an_interrupt_leaves_the_old_picture(tmp_path, monkeypatch):
     train(plot.SampleGrid(path=path))
     before = path.read_bytes()
 
-    def interrupt(self, content):
-        with open(self, "wb") as file:
-            file.write(content[:10])
+    def interrupt(file):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "write_bytes", interrupt)
+    monkeypatch.setattr(os, "fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(plot.SampleGrid(path=path))
     assert path.read_bytes() == before

@@ -18,6 +18,7 @@ from PIL import Image
 from tfgen import corruption, files, metrics, pretrained
 from tfgen.classics import CLASSICS
 from tfgen.restoration import Restorer, estimate_noise
+from tfgen.writing import replacing
 
 TOLD = {"denoise": "sigma", "inpaint": "mask", "upscale": "scale"}  # beside the image
 UNTOUCHED = {"denoise": ["noisy"], "inpaint": ["masked"], "upscale": []}
@@ -307,7 +308,7 @@ def write_table(path, methods, names, rows):
     heads = [f"{method} {measure}" for method in methods for measure in MEASURES]
     writer.writerow(["image", *heads])
     writer.writerows([name, *row] for name, row in zip(names, rows, strict=True))
-    with files.replacing(path) as file:
+    with replacing(path) as file:
         file.write(text.getvalue().encode())
 
 

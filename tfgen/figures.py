@@ -3,13 +3,14 @@
 import base64
 import io
 import math
-import os
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
+
+from tfgen.writing import write_whole
 
 DPI = 100
 GAP = 4  # pixels between two images
@@ -192,13 +193,3 @@ def display_bundle(bundle, alt, **kwargs):
     from IPython.display import display  # only in a kernel: not a dependency
 
     return display(bundle, metadata=make_metadata(alt), raw=True, **kwargs)
-
-
-def write_whole(path, content):
-    """Replace a file as a whole: an interrupt leaves the old one or the new one."""
-    temporary = Path(f"{path}.part")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -25,8 +25,8 @@ from tfgen.figures import (
     make_metadata,
     make_picture,
     show_figure,
-    write_whole,
 )
+from tfgen.writing import write_whole
 
 # Okabe and Ito's palette: eight colours that colour-blind readers can tell apart.
 # Yellow comes last, since it is faint on white.
