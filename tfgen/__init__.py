@@ -21,7 +21,8 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         mask_scratches,
         mask_text,
     )
-    from tfgen.data import binarize, load_dataset, random_patches
+    from tfgen.data.loading import binarize, load_dataset
+    from tfgen.data.patches import random_patches
     from tfgen.gan import (
         GAN,
         build_discriminator,
