@@ -22,7 +22,7 @@ import numpy as np
 
 import tfgen
 from tfgen.classics import CLASSICS
-from tfgen.datasets import Photos
+from tfgen.data import Photos
 
 
 def load_images(folder, channels):

@@ -11,7 +11,7 @@ import pytest
 @pytest.fixture(scope="session")
 def glyphs():
     """The builder of the grey glyphs, prepared (about 10 s, once)."""
-    from tfgen.datasets import Glyphs
+    from tfgen.data import Glyphs
 
     builder = Glyphs()
     builder.download_and_prepare()

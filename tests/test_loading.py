@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tfgen.data import tfds_sets
+from tfgen.data.folder import read_image
 from tfgen.data.loading import binarize, load_dataset
-from tfgen.datasets import named
-from tfgen.datasets.folder import read_image
 
 
 def all_images(dataset):
@@ -163,8 +163,8 @@ def test_another_process_goes_on_at_any_epoch(glyphs, folder):
 def test_several_record_files_are_streamed_in_a_repeatable_order(monkeypatch, tmp_path):
     import tensorflow_datasets as tfds
 
-    from tfgen.datasets import Glyphs
-    from tfgen.datasets import glyphs as module
+    from tfgen.data import Glyphs
+    from tfgen.data import glyphs as module
 
     monkeypatch.setattr(module, "DRAWS", {"train": 1, "test": 1})
     Glyphs(data_dir=tmp_path).download_and_prepare(
@@ -443,7 +443,7 @@ def test_a_network_that_never_answers_is_given_up(monkeypatch, tmp_path):
 
     import requests
 
-    monkeypatch.setattr(named, "NETWORK_TIMEOUT", 0.2)
+    monkeypatch.setattr(tfds_sets, "NETWORK_TIMEOUT", 0.2)
     monkeypatch.setattr(requests, "head", lambda *_, **__: time.sleep(5))
     start = time.monotonic()
     with pytest.raises(ConnectionError, match="cifar10"):

@@ -1,6 +1,6 @@
 """Read and write image files, losing nothing on the way and leaving no half a file.
 
-`tfgen.datasets.folder` reads images to train on. Here a photo keeps its depth, its
+`tfgen.data.folder` reads images to train on. Here a photo keeps its depth, its
 transparency and its colour profile, and what cannot be done is a ValueError that
 names the file.
 """

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfgen.datasets.folder import open_folder
-from tfgen.datasets.named import is_registered, open_named
+from tfgen.data.folder import open_folder
+from tfgen.data.tfds_sets import is_registered, open_named
 
 CACHE_LIMIT = 10**9  # bytes of decoded images that `cache=None` keeps in memory
 SHUFFLE_LIMIT = 2 * 10**8  # bytes of decoded images in the buffer of a streamed set
