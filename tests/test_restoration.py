@@ -13,7 +13,7 @@ from PIL import Image
 from scipy import ndimage
 
 from tfgen import metrics, restoration
-from tfgen.corruption import add_gaussian_noise, downsample, mask_boxes
+from tfgen.data.corruptions import add_gaussian_noise, downsample, mask_boxes
 from tfgen.restoration import (
     AdversarialRestorer,
     Bicubic,

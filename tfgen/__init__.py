@@ -10,7 +10,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
             "TensorFlow. Unset KERAS_BACKEND, or set it to tensorflow."
         )
     from tfgen.compression import LatentCoder, latent_steps, png_bytes
-    from tfgen.corruption import (
+    from tfgen.data.corruptions import (
         add_gaussian_noise,
         add_poisson_noise,
         add_salt_and_pepper,

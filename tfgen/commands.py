@@ -15,8 +15,9 @@ import keras
 import numpy as np
 from PIL import Image
 
-from tfgen import corruption, files, metrics, pretrained
+from tfgen import files, metrics, pretrained
 from tfgen.classics import CLASSICS
+from tfgen.data import corruptions as corruption
 from tfgen.restoration import Restorer, estimate_noise
 from tfgen.writing import replacing
 
