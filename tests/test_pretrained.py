@@ -10,7 +10,7 @@ import pytest
 
 import tfgen
 from tfgen import pretrained
-from tfgen.classics import enlarge_bicubic, inpaint_biharmonic
+from tfgen.measures.classics import enlarge_bicubic, inpaint_biharmonic
 
 SIDE = 192  # of the crops, a multiple of every scale
 load = functools.cache(pretrained.load_pretrained)  # for tests that change no weight

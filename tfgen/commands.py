@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from tfgen import files, metrics, pretrained
-from tfgen.classics import CLASSICS
 from tfgen.data import corruptions as corruption
+from tfgen.measures.classics import CLASSICS
 from tfgen.restoration import Restorer, estimate_noise
 from tfgen.writing import replacing
 
