@@ -9,7 +9,6 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
             f"KERAS_BACKEND is {os.environ['KERAS_BACKEND']!r}, but tfgen needs "
             "TensorFlow. Unset KERAS_BACKEND, or set it to tensorflow."
         )
-    from tfgen.compression import LatentCoder, latent_steps, png_bytes
     from tfgen.data.corruptions import (
         add_gaussian_noise,
         add_poisson_noise,
@@ -51,6 +50,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         precision_recall,
         train_classifier,
     )
+    from tfgen.measures.coding import LatentCoder, latent_steps, png_bytes
     from tfgen.metrics import (
         bits_per_dimension,
         frechet_distance,
