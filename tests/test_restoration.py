@@ -12,8 +12,9 @@ import tensorflow as tf
 from PIL import Image
 from scipy import ndimage
 
-from tfgen import metrics, restoration
+from tfgen import restoration
 from tfgen.data.corruptions import add_gaussian_noise, downsample, mask_boxes
+from tfgen.measures import restoring as metrics
 from tfgen.restoration import (
     AdversarialRestorer,
     Bicubic,

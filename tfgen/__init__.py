@@ -37,26 +37,24 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         wasserstein_discriminator_loss,
         wasserstein_generator_loss,
     )
-    from tfgen.judging import (
+    from tfgen.measures.coding import LatentCoder, latent_steps, png_bytes
+    from tfgen.measures.features import (
         build_classifier,
+        classifier_features,
+        inception_features,
+        train_classifier,
+    )
+    from tfgen.measures.latents import bits_per_dimension, mutual_information_gap
+    from tfgen.measures.restoring import psnr, ssim
+    from tfgen.measures.samples import (
         class_coverage,
         class_divergence,
         class_shares,
-        classifier_features,
-        inception_features,
+        frechet_distance,
         kernel_distance,
         memorization_test,
         nearest_neighbors,
         precision_recall,
-        train_classifier,
-    )
-    from tfgen.measures.coding import LatentCoder, latent_steps, png_bytes
-    from tfgen.metrics import (
-        bits_per_dimension,
-        frechet_distance,
-        mutual_information_gap,
-        psnr,
-        ssim,
     )
     from tfgen.plot import (
         SampleGrid,

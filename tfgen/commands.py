@@ -15,8 +15,9 @@ import keras
 import numpy as np
 from PIL import Image
 
-from tfgen import files, metrics, pretrained
+from tfgen import files, pretrained
 from tfgen.data import corruptions as corruption
+from tfgen.measures import restoring as metrics
 from tfgen.measures.classics import CLASSICS
 from tfgen.restoration import Restorer, estimate_noise
 from tfgen.writing import replacing

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfgen import judging, restoration
+from tfgen import restoration
 from tfgen.data import corruptions
+from tfgen.measures.features import build_classifier
 
 FOLDER = Path(__file__).parent / "weights"
 CLASSIFIER = "glyph_classifier"
@@ -71,7 +72,7 @@ def load_pretrained(name):
             "reinstall the package."
         )
     if name == CLASSIFIER:
-        return set_weights(judging.build_classifier(), content)
+        return set_weights(build_classifier(), content)
     return build_restorer(name, content)
 
 
