@@ -450,10 +450,10 @@ FAULTS = [
     (check_mirrors, mirror("nothing.x", "x = 1"), "does not exist"),
     (
         check_mirrors,
-        mirror("tfgen.figures.make_metadata", "def make_metadata(a): ..."),
+        mirror("tfgen.plot.display.make_metadata", "def make_metadata(a): ..."),
         "differs",
     ),
-    (check_mirrors, mirror("tfgen.figures.make_metadata", "x = 1"), "differs"),
+    (check_mirrors, mirror("tfgen.plot.display.make_metadata", "x = 1"), "differs"),
     (check_code_length, set_source(1, "class A:\n" + "    x = 1\n" * 40), "41 lines"),
     (check_code_length, set_source(1, "x = 1\n" * 31), "31 lines"),
     (check_code_length, set_source(1, "x = 1\n" * 21), "too many"),
@@ -494,11 +494,11 @@ def test_a_later_cell_that_loads_data_is_compared():
 
 
 def test_mirrors_ignore_docstrings_and_comments():
-    original = find_definition("tfgen.figures.check_images")
+    original = find_definition("tfgen.plot.canvas.choose_scale")
     assert ast.get_docstring(original)
     source = ast.unparse(original).replace(repr(ast.get_docstring(original)), "'Other'")
     notebook = make_chapter()
-    mirror("tfgen.figures.check_images", "# A comment\n" + source)(notebook)
+    mirror("tfgen.plot.canvas.choose_scale", "# A comment\n" + source)(notebook)
     assert not list(check_mirrors(notebook, None))
 
 

@@ -56,13 +56,13 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         nearest_neighbors,
         precision_recall,
     )
-    from tfgen.plot import (
-        SampleGrid,
+    from tfgen.plot.figures import (
         show_comparison,
         show_history,
         show_images,
         show_tradeoff,
     )
+    from tfgen.plot.progress import SampleGrid
     from tfgen.pretrained import load_pretrained
     from tfgen.restoration import (
         AdversarialRestorer,
