@@ -30,7 +30,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 import tfgen  # noqa: E402
-from tfgen.pretrained import CLASSIFIER, FOLDER, RECIPES, build_restorer, set_weights  # noqa: E402
+from tfgen.weights import CLASSIFIER, FOLDER, RECIPES, build_restorer, set_weights  # noqa: E402
 from tfgen.writing import write_whole  # noqa: E402
 
 WORK = Path("build/weights")

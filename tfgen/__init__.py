@@ -63,7 +63,6 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         show_tradeoff,
     )
     from tfgen.plot.progress import SampleGrid
-    from tfgen.pretrained import load_pretrained
     from tfgen.restoration import (
         AdversarialRestorer,
         Restorer,
@@ -82,6 +81,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         interpolate_latents,
         kl_divergence,
     )
+    from tfgen.weights import load_pretrained
 
     __all__ = [
         "AdversarialRestorer",

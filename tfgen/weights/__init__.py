@@ -12,7 +12,7 @@ from tfgen import restoration
 from tfgen.data import corruptions
 from tfgen.measures.features import build_classifier
 
-FOLDER = Path(__file__).parent / "weights"
+FOLDER = Path(__file__).parent
 CLASSIFIER = "glyph_classifier"
 RECIPES = {  # name: the network, what it was trained to undo
     "denoise": (
