@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from tfgen.data import Glyphs, Photos, embedded
-from tfgen.data import glyphs as module
+from tfgen.data import Glyphs, Photos, embedded, glyphs as module
 
 # Prepares a small set of glyphs in the folder argv[1]. With two more arguments it
 # creates the first file when it has begun, and goes on once the second exists.

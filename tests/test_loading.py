@@ -163,8 +163,7 @@ def test_another_process_goes_on_at_any_epoch(glyphs, folder):
 def test_several_record_files_are_streamed_in_a_repeatable_order(monkeypatch, tmp_path):
     import tensorflow_datasets as tfds
 
-    from tfgen.data import Glyphs
-    from tfgen.data import glyphs as module
+    from tfgen.data import Glyphs, glyphs as module
 
     monkeypatch.setattr(module, "DRAWS", {"train": 1, "test": 1})
     Glyphs(data_dir=tmp_path).download_and_prepare(

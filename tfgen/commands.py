@@ -15,8 +15,7 @@ import keras
 import numpy as np
 from PIL import Image
 
-from tfgen import files
-from tfgen import weights as pretrained
+from tfgen import files, weights as pretrained
 from tfgen.data import corruptions as corruption
 from tfgen.measures import restoring as metrics
 from tfgen.measures.classics import CLASSICS
