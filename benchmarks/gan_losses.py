@@ -21,8 +21,8 @@ import numpy as np
 import tensorflow as tf
 
 import tfgen
-from tfgen.figures import write_whole
 from tfgen.gan import LOSSES
+from tfgen.writing import write_whole
 
 SHAPE = (16, 16, 1)
 GAMES = [*((loss, 1) for loss in LOSSES), ("wasserstein", 5)]  # with n_critic

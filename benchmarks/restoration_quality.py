@@ -21,8 +21,8 @@ import functools
 import numpy as np
 
 import tfgen
-from tfgen.classics import CLASSICS
-from tfgen.datasets import Photos
+from tfgen.data import Photos
+from tfgen.measures.classics import CLASSICS
 
 
 def load_images(folder, channels):

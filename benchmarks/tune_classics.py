@@ -1,4 +1,4 @@
-"""Tune the classical denoisers of `tfgen.classics` on the training photos.
+"""Tune the classical denoisers of `tfgen.measures.classics` on the training photos.
 
     python benchmarks/tune_classics.py
 
@@ -10,7 +10,7 @@ training photos, in grey and in colour; the best value is marked.
 import numpy as np
 
 import tfgen
-from tfgen import classics
+from tfgen.measures import classics
 
 SIZE = 128
 SIGMAS = 15, 25, 50

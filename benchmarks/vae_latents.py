@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 import tfgen
-from tfgen.datasets import Glyphs
+from tfgen.data import Glyphs
 
 BETAS = 0.25, 1.0, 4.0, 16.0
 FACTORS = "label", "typeface", "size", "rotation", "shear"

@@ -33,7 +33,7 @@ import os
 screen = os.dup(2)
 os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # TensorFlow's log lines
 try:
-    from tfgen.datasets import EMBEDDED
+    from tfgen.data import EMBEDDED
 finally:
     os.dup2(screen, 2)
 for builder in EMBEDDED.values():

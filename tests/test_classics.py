@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from tfgen import classics
-from tfgen.classics import CLASSICS
+from tfgen.measures import classics
+from tfgen.measures.classics import CLASSICS
 
 DENOISERS = list(CLASSICS["denoise"].values())
 

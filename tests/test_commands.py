@@ -16,7 +16,8 @@ from PIL import Image
 from skimage import data
 
 import tfgen
-from tfgen import commands, pretrained
+from tfgen import commands
+from tfgen import weights as pretrained
 from tfgen.__main__ import main
 
 COLOR = data.astronaut()[100:140, 150:200]  # 50 x 40 pixels

@@ -62,7 +62,7 @@ def test_floats_are_rounded_not_cut():
 
 
 def test_the_folder_reader_knows_the_same_extensions():
-    from tfgen.datasets import folder
+    from tfgen.data import folder
 
     assert files.EXTENSIONS == folder.EXTENSIONS
 

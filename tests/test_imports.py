@@ -1,6 +1,7 @@
-"""Imports point one way: notebooks and __main__ -> tfgen's modules -> keras, numpy."""
+"""Imports point one way, from room to room, and the public names are documented."""
 
 import ast
+import graphlib
 import inspect
 import os
 import subprocess
@@ -13,12 +14,40 @@ import tfgen
 
 PACKAGE = Path(tfgen.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-STANDALONE = ("gan.py", "vae.py", "restoration.py")  # each copies out whole
 FORBIDDEN = {"tests", "notebooks", "benchmarks", "IPython", "pytest"}
+MODELS = {"gan", "vae", "diffusion", "restoration"}
+ROOMS = {  # each folder and file of the package, and the others that it may import
+    "__init__": {"data", "measures", "plot", "tiles", "weights", *MODELS},
+    "__main__": {"commands"},
+    "commands": {"data", "files", "measures", "tiles", "weights", "writing", *MODELS},
+    "files": {"writing"},
+    "weights": {"data", "measures", *MODELS},
+    "gan": {"model"},
+    "vae": {"model"},
+    "diffusion": {"model"},
+    "restoration": {"model", "tiles"},
+    "tiles": {"model"},
+    "model": set(),
+    "data": {"images", "writing"},
+    "measures": {"images", "writing"},
+    "plot": {"images", "writing"},
+    "images": set(),
+    "writing": set(),
+}
+
+
+def name_module(path):
+    """Give the dotted name of a file of the package."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(["tfgen", *(part for part in parts if part != "__init__")])
+
+
+def name_room(path):
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
 def find_imports(path):
-    """List the imported modules of a file, relative ones from `tfgen`.
+    """List what a file imports, by dotted names, relative ones from `tfgen`.
 
     An import in a function is lazy: it is listed too, except IPython's, which only
     runs in a notebook.
@@ -37,56 +66,133 @@ def find_imports(path):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             start = package[: len(package) + 1 - node.level] if node.level else []
-            module = ".".join([*start, *filter(None, [node.module])])
-            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
+            module = [*start, *filter(None, [node.module])]
+            names = [".".join([*module, alias.name]) for alias in node.names]
         for name in names:
             if node in top or not name.startswith("IPython"):
                 yield name
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def find_room(name):
+    """Give the room of something in `tfgen`; public names are in `__init__`."""
+    room = f"{name}.".split(".")[1]
+    return room if room in ROOMS else "__init__"
+
+
+def find_wrong_imports(path):
+    """List what a file imports from rooms that its own room may not import."""
+    room = name_room(path)
+    return [
+        name
+        for name in find_imports(path)
+        if name.split(".")[0] == "tfgen"
+        and find_room(name) not in {room, *ROOMS.get(room, ())}
+    ]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_module)
 def test_modules_import_no_notebooks_tests_or_benchmarks(path):
     imported = {name.split(".")[0] for name in find_imports(path)}
     assert not imported & FORBIDDEN
 
 
-@pytest.mark.parametrize("name", STANDALONE)
-def test_the_models_copy_out_whole(name):
-    path = PACKAGE / name
-    if not path.exists():
-        pytest.skip(f"there is no {name} yet")
-    siblings = [name for name in find_imports(path) if name.split(".")[0] == "tfgen"]
-    assert not siblings
+@pytest.mark.parametrize("path", MODULES, ids=name_module)
+def test_imports_point_one_way(path):
+    assert name_room(path) in ROOMS
+    assert not find_wrong_imports(path)
 
 
-def test_the_import_check_sees_siblings(tmp_path, monkeypatch):
+def test_no_imports_run_in_a_circle():
+    graphlib.TopologicalSorter(ROOMS).prepare()
+    names = {name_module(path) for path in MODULES}
+    graph = {
+        name_module(path): {
+            name if name in names else name.rpartition(".")[0]
+            for name in find_imports(path)
+        }
+        for path in MODULES
+    }
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ("gan.py", "from tfgen.vae import VAE"),
+        ("gan.py", "import tfgen.data.loading"),
+        ("gan.py", "from .tiles import reach"),
+        ("gan.py", "def f():\n    from .data import loading"),
+        ("vae.py", "class A:\n    def f(self):\n        import tfgen.measures.latents"),
+        ("model.py", "from . import gan"),
+        ("model.py", "from .gan import GAN"),
+        ("tiles.py", "from tfgen import restoration"),
+        ("measures/latents.py", "from ..vae import VAE"),
+        ("measures/latents.py", "from .. import data, images"),
+        ("data/loading.py", "from tfgen.plot.figures import show_images"),
+        ("plot/figures.py", "from tfgen import psnr"),
+        ("plot/figures.py", "import tfgen"),
+        ("images.py", "from .writing import write_whole"),
+        ("weights/__init__.py", "from ..commands import check"),
+        ("__main__.py", "from tfgen.weights import load_pretrained"),
+        ("new.py", "from tfgen import gan"),
+    ],
+)
+def test_a_wrong_arrow_is_seen(place, line, tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
-    module = tmp_path / "gan.py"
-    for line in (
-        "from tfgen.data import load_dataset",
-        "import tfgen.data",
-        "from . import data",
-        "from .data import load_dataset",
-        "def f():\n    from .data import load_dataset",
-    ):
-        module.write_text(line)
-        assert any(name.split(".")[0] == "tfgen" for name in find_imports(module)), line
+    module = tmp_path / place
+    module.parent.mkdir(exist_ok=True)
+    module.write_text(line)
+    assert len(find_wrong_imports(module)) == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ("gan.py", "from .model import ImageModel"),
+        ("restoration.py", "from . import model, tiles"),
+        ("measures/samples.py", "from .features import build_classifier"),
+        ("measures/samples.py", "from ..images import check_images"),
+        ("data/loading.py", "from tfgen.data import folder"),
+        ("weights/__init__.py", "from tfgen import restoration"),
+        ("commands/restore.py", "from .photo_files import read_photo"),
+    ],
+)
+def test_a_right_arrow_passes(place, line, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    module = tmp_path / place
+    module.parent.mkdir(exist_ok=True)
+    module.write_text(line)
+    assert not find_wrong_imports(module)
+
+
+def test_ipython_is_seen_where_it_would_be_needed(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    module = tmp_path / "display.py"
     module.write_text("import IPython")
     assert "IPython" in find_imports(module)
     module.write_text("import keras\ndef f():\n    import IPython.display")
     assert list(find_imports(module)) == ["keras"]
 
 
-@pytest.mark.parametrize("name", getattr(tfgen, "__all__", ()))
-def test_public_names_exist_and_are_documented(name):
-    value = getattr(tfgen, name)
-    if inspect.isclass(value) or inspect.isroutine(value) or inspect.ismodule(value):
-        assert inspect.getdoc(value), f"tfgen.{name} has no docstring"
+PUBLIC = {
+    name: value
+    for name, value in vars(tfgen).items()
+    if not (name.startswith("_") or inspect.ismodule(value))
+}
 
 
-def test_the_public_names_are_listed():
-    assert tfgen.__all__
-    assert len(set(tfgen.__all__)) == len(tfgen.__all__)
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_are_documented(name):
+    assert inspect.getdoc(PUBLIC[name]), f"tfgen.{name} has no docstring"
+
+
+def test_the_public_names_are_what_init_imports():
+    listed = [
+        name.rpartition(".")[2]
+        for name in find_imports(PACKAGE / "__init__.py")
+        if name.startswith("tfgen.")
+    ]
+    assert sorted(listed) == sorted(PUBLIC)
 
 
 def test_importing_adds_little_to_tensorflow():

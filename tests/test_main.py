@@ -122,7 +122,7 @@ def test_data_folder_that_is_a_file(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("named", [None, "~/sets"])
 def test_data_folders_are_those_of_the_datasets(monkeypatch, named):
-    from tfgen.datasets.embedded import data_folders
+    from tfgen.data.embedded import data_folders
 
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
     if named:

@@ -12,9 +12,9 @@ import tensorflow as tf
 from PIL import Image
 from scipy import ndimage
 
-from tfgen import metrics
 from tfgen import tiles as tiling
-from tfgen.corruption import add_gaussian_noise, downsample, mask_boxes
+from tfgen.data.corruptions import add_gaussian_noise, downsample, mask_boxes
+from tfgen.measures import restoring as metrics
 from tfgen.restoration import (
     AdversarialRestorer,
     Bicubic,

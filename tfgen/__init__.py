@@ -9,8 +9,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
             f"KERAS_BACKEND is {os.environ['KERAS_BACKEND']!r}, but tfgen needs "
             "TensorFlow. Unset KERAS_BACKEND, or set it to tensorflow."
         )
-    from tfgen.compression import LatentCoder, latent_steps, png_bytes
-    from tfgen.corruption import (
+    from tfgen.data.corruptions import (
         add_gaussian_noise,
         add_poisson_noise,
         add_salt_and_pepper,
@@ -21,7 +20,11 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         mask_scratches,
         mask_text,
     )
-    from tfgen.data import binarize, load_dataset, random_patches
+    from tfgen.data.loading import (
+        binarize,
+        load_dataset,
+    )
+    from tfgen.data.patches import random_patches
     from tfgen.gan import (
         GAN,
         build_discriminator,
@@ -37,34 +40,42 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         wasserstein_discriminator_loss,
         wasserstein_generator_loss,
     )
-    from tfgen.judging import (
+    from tfgen.measures.coding import (
+        LatentCoder,
+        latent_steps,
+        png_bytes,
+    )
+    from tfgen.measures.features import (
         build_classifier,
+        classifier_features,
+        inception_features,
+        train_classifier,
+    )
+    from tfgen.measures.latents import (
+        bits_per_dimension,
+        mutual_information_gap,
+    )
+    from tfgen.measures.restoring import (
+        psnr,
+        ssim,
+    )
+    from tfgen.measures.samples import (
         class_coverage,
         class_divergence,
         class_shares,
-        classifier_features,
-        inception_features,
+        frechet_distance,
         kernel_distance,
         memorization_test,
         nearest_neighbors,
         precision_recall,
-        train_classifier,
     )
-    from tfgen.metrics import (
-        bits_per_dimension,
-        frechet_distance,
-        mutual_information_gap,
-        psnr,
-        ssim,
-    )
-    from tfgen.plot import (
-        SampleGrid,
+    from tfgen.plot.figures import (
         show_comparison,
         show_history,
         show_images,
         show_tradeoff,
     )
-    from tfgen.pretrained import load_pretrained
+    from tfgen.plot.progress import SampleGrid
     from tfgen.restoration import (
         AdversarialRestorer,
         Restorer,
@@ -83,70 +94,4 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         interpolate_latents,
         kl_divergence,
     )
-
-    __all__ = [
-        "AdversarialRestorer",
-        "GAN",
-        "LatentCoder",
-        "Restorer",
-        "SampleGrid",
-        "VAE",
-        "add_gaussian_noise",
-        "add_poisson_noise",
-        "add_salt_and_pepper",
-        "bernoulli_log_likelihood",
-        "binarize",
-        "bits_per_dimension",
-        "blur",
-        "build_classifier",
-        "build_decoder",
-        "build_denoiser",
-        "build_discriminator",
-        "build_encoder",
-        "build_generator",
-        "build_inpainter",
-        "build_patch_discriminator",
-        "build_upscaler",
-        "class_coverage",
-        "class_divergence",
-        "class_shares",
-        "classifier_features",
-        "compress_jpeg",
-        "discriminator_loss",
-        "downsample",
-        "estimate_noise",
-        "frechet_distance",
-        "gaussian_log_likelihood",
-        "gradient_penalty",
-        "hinge_discriminator_loss",
-        "inception_features",
-        "interpolate_latents",
-        "kernel_distance",
-        "kl_divergence",
-        "latent_steps",
-        "least_squares_discriminator_loss",
-        "least_squares_generator_loss",
-        "load_dataset",
-        "load_pretrained",
-        "mask_boxes",
-        "mask_scratches",
-        "mask_text",
-        "memorization_test",
-        "minimax_generator_loss",
-        "mutual_information_gap",
-        "nearest_neighbors",
-        "non_saturating_generator_loss",
-        "png_bytes",
-        "precision_recall",
-        "psnr",
-        "r1_penalty",
-        "random_patches",
-        "show_comparison",
-        "show_history",
-        "show_images",
-        "show_tradeoff",
-        "ssim",
-        "train_classifier",
-        "wasserstein_discriminator_loss",
-        "wasserstein_generator_loss",
-    ]
+    from tfgen.weights import load_pretrained

@@ -15,10 +15,14 @@ import keras
 import numpy as np
 from PIL import Image
 
-from tfgen import corruption, files, metrics, pretrained
-from tfgen.classics import CLASSICS
+from tfgen import files
+from tfgen import weights as pretrained
+from tfgen.data import corruptions as corruption
+from tfgen.measures import restoring as metrics
+from tfgen.measures.classics import CLASSICS
 from tfgen.restoration import Restorer
 from tfgen.tiles import estimate_noise
+from tfgen.writing import replacing
 
 TOLD = {"denoise": "sigma", "inpaint": "mask", "upscale": "scale"}  # beside the image
 UNTOUCHED = {"denoise": ["noisy"], "inpaint": ["masked"], "upscale": []}
@@ -308,7 +312,7 @@ def write_table(path, methods, names, rows):
     heads = [f"{method} {measure}" for method in methods for measure in MEASURES]
     writer.writerow(["image", *heads])
     writer.writerows([name, *row] for name, row in zip(names, rows, strict=True))
-    with files.replacing(path) as file:
+    with replacing(path) as file:
         file.write(text.getvalue().encode())
 
 

@@ -1,11 +1,10 @@
 """Read and write image files, losing nothing on the way and leaving no half a file.
 
-`tfgen.datasets.folder` reads images to train on. Here a photo keeps its depth, its
+`tfgen.data.folder` reads images to train on. Here a photo keeps its depth, its
 transparency and its colour profile, and what cannot be done is a ValueError that
 names the file.
 """
 
-import contextlib
 import dataclasses
 import os
 import tempfile
@@ -15,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from tfgen.writing import replacing
 
 MAX_PIXELS = 150_000_000  # of a photo to read or to write
 
@@ -245,25 +246,3 @@ def write_photo(path, photo):
         options["icc_profile"] = photo.icc_profile
     with replacing(path) as file:
         image.save(file, form.name, **options)
-
-
-@contextlib.contextmanager
-def replacing(path):
-    """Open a file beside `path` that takes its place once all is written.
-
-    Whatever happens before, `path` is as it was and nothing else is left.
-    """
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            reason = error.strerror or error
-            raise ValueError(f"Cannot write {path}: {reason}.") from None
-        raise

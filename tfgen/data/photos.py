@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfgen.datasets.embedded import EmbeddedBuilder
+from tfgen.data.embedded import EmbeddedBuilder
 
 # Files inside the scikit-image package; data/README.md gives the author, source
 # and licence of each. No scene is in both splits.

@@ -1,11 +1,6 @@
-"""How figures are drawn, displayed and written. `tfgen.plot` has the figures."""
+"""Images drawn side by side, pixel by pixel."""
 
-import base64
-import io
 import math
-import os
-import sys
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -145,60 +140,3 @@ def make_picture(images, columns):
     grid = (255 * np.clip(grid, 0, 1)).round().astype("uint8")
     grid = grid.repeat(scale, axis=0).repeat(scale, axis=1)
     return Image.fromarray(grid[..., 0] if channels == 1 else grid)
-
-
-def show_figure(figure, alt, path):
-    """Write the figure if a path is given; display it; close it."""
-    try:
-        if path is not None:
-            buffer = io.BytesIO()
-            suffix = Path(path).suffix[1:] or "png"
-            figure.savefig(buffer, format=suffix, dpi=DPI)
-            write_whole(path, buffer.getvalue())
-        if in_notebook():
-            display_bundle(make_bundle(figure, alt), alt)
-        elif getattr(figure.canvas, "required_interactive_framework", None):
-            plt.show()
-    finally:
-        plt.close(figure)
-
-
-def in_notebook():
-    """Tell whether the code runs in a Jupyter kernel."""
-    ipython = sys.modules.get("IPython")  # a kernel has imported it
-    shell = ipython.get_ipython() if ipython else None
-    return hasattr(shell, "kernel")
-
-
-def make_bundle(figure, alt):
-    """Give the figure as a notebook output, its PNG as small as it goes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    picture = Image.open(buffer).convert("RGB")
-    red, green, blue = picture.split()
-    if red.tobytes() == green.tobytes() == blue.tobytes():
-        picture = red  # grey: a third of the bytes
-    buffer = io.BytesIO()
-    picture.save(buffer, "png", optimize=True)
-    png = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return {"image/png": png, "text/plain": alt}
-
-
-def make_metadata(alt):
-    return {"image/png": {"alt": alt}}
-
-
-def display_bundle(bundle, alt, **kwargs):
-    from IPython.display import display  # only in a kernel: not a dependency
-
-    return display(bundle, metadata=make_metadata(alt), raw=True, **kwargs)
-
-
-def write_whole(path, content):
-    """Replace a file as a whole: an interrupt leaves the old one or the new one."""
-    temporary = Path(f"{path}.part")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,32 +1,13 @@
-"""Figures of the book: image grids, comparisons, loss curves, samples while training.
+"""Image grids, comparisons and curves."""
 
-Every figure is drawn on a fixed scale (0 is black, 1 is white), carries a text that
-describes it, and is small enough to be stored in a notebook. In a notebook a figure is
-displayed under the cell; in a script it opens a window where there is one, and `path`
-writes it to a file.
-"""
-
-import io
 import math
-from pathlib import Path
 
-import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from tfgen.figures import (
-    DPI,
-    check_images,
-    display_bundle,
-    draw_grid,
-    in_notebook,
-    make_bundle,
-    make_metadata,
-    make_picture,
-    show_figure,
-    write_whole,
-)
+from tfgen.plot.canvas import DPI, check_images, draw_grid
+from tfgen.plot.display import show_figure
 
 # Okabe and Ito's palette: eight colours that colour-blind readers can tell apart.
 # Yellow comes last, since it is faint on white.
@@ -205,121 +186,3 @@ def show_tradeoff(curves, x_label, y_label, *, alt=None, path=None):
         axes.legend(fontsize=8, frameon=False)
     alt = alt or f"{y_label} against {x_label}: {', '.join(curves)}"
     show_figure(figure, alt, path)
-
-
-class SampleGrid(keras.callbacks.Callback):
-    """Show what a generator draws while it trains: a row an epoch, a column a latent.
-
-    The same latent vectors are drawn every time, so that each column shows one of them
-    on its way from noise to image. Row 0 is drawn before training. A notebook keeps one
-    figure that grows; a script shows nothing, and writes to `path` if one is given.
-
-    Parameters
-    ----------
-    count : int
-        How many images to draw.
-    every : int
-        Draw after every so many epochs; the last epoch is always drawn.
-    seed : int
-        Chooses the latent vectors: ``model.sample(count, seed=seed)`` draws them.
-    path : str or Path, optional
-        ``"samples.png"`` is rewritten with the newest images, ``"samples-{epoch}.png"``
-        keeps every epoch, ``"samples.gif"`` is an animation of all epochs so far. A
-        file is replaced as a whole, so it is never half-written.
-
-    Attributes
-    ----------
-    epochs : list of int
-        How many epochs the model had been trained when each row was drawn.
-    images : list of arrays (count, height, width, channels)
-        The row of each of these epochs.
-    """
-
-    MAX_ROWS = (
-        8  # a longer training shows evenly spaced epochs, first and last included
-    )
-
-    def __init__(self, count=10, every=1, seed=0, path=None):
-        super().__init__()
-        for name, value in (("count", count), ("every", every)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: it must be at least 1.")
-        if path is not None and Path(path).suffix not in (".png", ".gif"):
-            raise ValueError(f"path={str(path)!r}: it must end in .png or .gif.")
-        self.count, self.every, self.seed, self.path = count, every, seed, path
-        self.epochs, self.images = [], []
-
-    def on_train_begin(self, logs=None):
-        if not hasattr(self.model, "sample"):
-            raise TypeError(
-                f"SampleGrid needs a model with sample(count, seed=...), such as "
-                f"tfgen.GAN; {type(self.model).__name__} has none."
-            )
-        self._display = None
-        self._trained = None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if self._trained is None:  # the first epoch of this fit; a resumed one is not 0
-            if self.epochs and self.epochs[-1] > epoch:
-                self.epochs, self.images = [], []
-            self._trained = epoch
-            self._draw()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._trained = epoch + 1
-        if self._trained % self.every == 0:
-            self._draw()
-
-    def on_train_end(self, logs=None):
-        if self._trained is not None:
-            self._draw()
-
-    def _draw(self):
-        """Draw the row of the current epoch, unless it is there already."""
-        if not (self.epochs and self.epochs[-1] == self._trained):
-            images = self.model.sample(self.count, seed=self.seed)
-            self.images.append(np.stack(check_images(images, "model.sample")))
-            self.epochs.append(self._trained)
-            if self.path is not None:
-                self._write_path()
-        if in_notebook():
-            self._update_display()
-
-    def _update_display(self):
-        rows = np.linspace(
-            0, len(self.epochs) - 1, min(len(self.epochs), self.MAX_ROWS)
-        )
-        rows = rows.round().astype(int)
-        epochs = [self.epochs[row] for row in rows]
-        cells = [image for row in rows for image in self.images[row]]
-        figure = draw_grid(
-            cells, columns=self.count, labels=[f"epoch {epoch}" for epoch in epochs]
-        )
-        alt = (
-            f"Samples from the same {self.count} latent vectors, one row each after "
-            f"epochs {', '.join(map(str, epochs))}"
-        )
-        bundle = make_bundle(figure, alt)
-        plt.close(figure)
-        if self._display is None:
-            self._display = display_bundle(bundle, alt, display_id=True)
-        else:
-            self._display.update(bundle, metadata=make_metadata(alt), raw=True)
-
-    def _write_path(self):
-        buffer = io.BytesIO()
-        columns = math.ceil(math.sqrt(self.count))
-        if Path(self.path).suffix == ".png":
-            make_picture(self.images[-1], columns).save(buffer, "png")
-        else:
-            first, *rest = [make_picture(images, columns) for images in self.images]
-            durations = [500] * len(rest) + [2000]  # milliseconds; rest on the last
-            first.save(
-                buffer,
-                "gif",
-                save_all=True,
-                append_images=rest,
-                duration=durations,
-                loop=0,
-            )
-        write_whole(str(self.path).format(epoch=self.epochs[-1]), buffer.getvalue())

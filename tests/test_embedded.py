@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from tfgen.datasets import Glyphs, Photos, embedded
-from tfgen.datasets import glyphs as module
+from tfgen.data import Glyphs, Photos, embedded
+from tfgen.data import glyphs as module
 
 # Prepares a small set of glyphs in the folder argv[1]. With two more arguments it
 # creates the first file when it has begun, and goes on once the second exists.
 PREPARE = """
 import pathlib, sys, time
-from tfgen.datasets import Glyphs, glyphs
+from tfgen.data import Glyphs, glyphs
 folder, *files = map(pathlib.Path, sys.argv[1:])
 glyphs.DRAWS = {"train": 1, "test": 1}
 draw_poses = glyphs.draw_poses

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfgen.datasets.embedded import EmbeddedBuilder
+from tfgen.data.embedded import EmbeddedBuilder
 
 LETTERS = string.ascii_uppercase
 

@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tfgen.datasets import EMBEDDED
-from tfgen.datasets.embedded import data_folders, preparation_lock, writable_folder
-from tfgen.datasets.source import Source
+from tfgen.data import EMBEDDED
+from tfgen.data.embedded import data_folders, preparation_lock, writable_folder
+from tfgen.data.source import Source
 
 NETWORK_TIMEOUT = 5  # seconds
 

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 import tfgen
-from tfgen.corruption import (
+from tfgen.data.corruptions import (
     add_gaussian_noise,
     add_poisson_noise,
     add_salt_and_pepper,

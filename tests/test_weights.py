@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import tfgen
-from tfgen import pretrained
-from tfgen.classics import enlarge_bicubic, inpaint_biharmonic
+from tfgen import weights
+from tfgen.measures.classics import enlarge_bicubic, inpaint_biharmonic
 
 SIDE = 192  # of the crops, a multiple of every scale
-load = functools.cache(pretrained.load_pretrained)  # for tests that change no weight
+load = functools.cache(weights.load_pretrained)  # for tests that change no weight
 
 
 @pytest.fixture(scope="module")
@@ -78,19 +78,19 @@ def test_the_classifier_names_the_test_glyphs():
     ((images, labels),) = data.as_numpy_iterator()
     features, probabilities = tfgen.classifier_features(classifier, images)
     accuracy = np.mean(probabilities.argmax(axis=1) == labels)
-    records = json.loads((pretrained.FOLDER / "records.json").read_text("utf-8"))
+    records = json.loads((weights.FOLDER / "records.json").read_text("utf-8"))
     assert accuracy >= 0.99
     assert accuracy == pytest.approx(records["glyph_classifier"]["accuracy"], abs=1e-3)
     assert features.shape == (len(images), 64)
 
 
-@pytest.mark.parametrize("name", pretrained.RECIPES)
+@pytest.mark.parametrize("name", weights.RECIPES)
 def test_every_network_is_recorded_and_can_be_trained_further(name):
-    records = json.loads((pretrained.FOLDER / "records.json").read_text("utf-8"))
-    restorer = pretrained.load_pretrained(name)
+    records = json.loads((weights.FOLDER / "records.json").read_text("utf-8"))
+    restorer = weights.load_pretrained(name)
     assert restorer.network.count_params() == records[name]["parameters"]
     assert records[name]["restored_psnr"] > records[name]["untouched_psnr"]
-    assert f"`{name}`" in (pretrained.FOLDER / "README.md").read_text("utf-8")
+    assert f"`{name}`" in (weights.FOLDER / "README.md").read_text("utf-8")
     restorer.run_eagerly = True  # for one step, quicker
     before = restorer.network.get_weights()
     images = np.full((1, 12, 12, restorer.channels), 0.5, np.float32)
@@ -100,30 +100,30 @@ def test_every_network_is_recorded_and_can_be_trained_further(name):
 
 
 def test_all_weights_together_take_less_than_5_megabytes():
-    files = list(pretrained.FOLDER.glob("*.npz"))
-    assert {file.stem for file in files} == {*pretrained.RECIPES, "glyph_classifier"}
+    files = list(weights.FOLDER.glob("*.npz"))
+    assert {file.stem for file in files} == {*weights.RECIPES, "glyph_classifier"}
     assert sum(file.stat().st_size for file in files) < 5e6
 
 
 def test_an_unknown_name_is_answered_with_the_names():
     with pytest.raises(ValueError, match="'sharpen'.*denoise_color.*upscale_x4"):
-        pretrained.load_pretrained("sharpen")
+        weights.load_pretrained("sharpen")
 
 
 def test_damaged_weights_are_refused(tmp_path, monkeypatch):
     folder = tmp_path / "weights"
-    shutil.copytree(pretrained.FOLDER, folder)
-    monkeypatch.setattr(pretrained, "FOLDER", folder)
-    pretrained.load_pretrained("denoise")
+    shutil.copytree(weights.FOLDER, folder)
+    monkeypatch.setattr(weights, "FOLDER", folder)
+    weights.load_pretrained("denoise")
     path = folder / "denoise.npz"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"denoise.npz are damaged.*git checkout"):
-        pretrained.load_pretrained("denoise")
+        weights.load_pretrained("denoise")
     path.write_bytes(content[:1000])
     with pytest.raises(ValueError, match="damaged"):
-        pretrained.load_pretrained("denoise")
+        weights.load_pretrained("denoise")
     path.unlink()
     with pytest.raises(FileNotFoundError, match="denoise.npz"):
-        pretrained.load_pretrained("denoise")
+        weights.load_pretrained("denoise")

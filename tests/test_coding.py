@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from tfgen.compression import LatentCoder, decode, encode, latent_steps, png_bytes
+from tfgen.measures.coding import LatentCoder, decode, encode, latent_steps, png_bytes
 from tfgen.vae import VAE
 
 SHAPE = (8, 8, 1)

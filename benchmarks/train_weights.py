@@ -1,14 +1,14 @@
 """Train a network that comes with the package, and record how.
 
-    python tfgen/weights/train.py denoise            # or another name of RECIPES
-    python tfgen/weights/train.py glyph_classifier
+    python benchmarks/train_weights.py denoise            # or another name of RECIPES
+    python benchmarks/train_weights.py glyph_classifier
 
 Restorers learn from the train split of the embedded photos: at full size, at
 0.7 and at 0.5 of it; for networks of one channel luma, red, green and blue of each.
 The classifier learns from the train split of the glyphs. An interrupted training
 of a restorer goes on where it was, from build/weights. At the end the
-averaged weights are stored as float16 beside this file, and what they score on the
-test split in records.json and README.md.
+averaged weights are stored as float16 in tfgen/weights, and what they score on the
+test split in records.json and README.md there.
 """
 
 import argparse
@@ -30,8 +30,8 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 import tfgen  # noqa: E402
-from tfgen.figures import write_whole  # noqa: E402
-from tfgen.pretrained import CLASSIFIER, FOLDER, RECIPES, build_restorer, set_weights  # noqa: E402
+from tfgen.weights import CLASSIFIER, FOLDER, RECIPES, build_restorer, set_weights  # noqa: E402
+from tfgen.writing import write_whole  # noqa: E402
 
 WORK = Path("build/weights")
 EPOCH = 250  # steps
@@ -151,11 +151,11 @@ def write_records(records):
     lines = [
         "# The trained networks",
         "",
-        "Written by `train.py`, which says what they were trained on. The score is the "
-        "mean PSNR in dB on the five test photos: of the untouched input (enlarged "
-        "bicubically if it is small) and of the restored image. Denoising at sigma "
-        "25, inpainting of scratches, enlarging of luma; photos cropped to at most "
-        "504 x 504.",
+        "Written by `benchmarks/train_weights.py`, which says what they were trained "
+        "on. The score is the mean PSNR in dB on the five test photos: of the "
+        "untouched input (enlarged bicubically if it is small) and of the restored "
+        "image. Denoising at sigma 25, inpainting of scratches, enlarging of luma; "
+        "photos cropped to at most 504 x 504.",
         "",
         "| network | parameters | begun with | steps | minutes | seed | untouched | "
         "restored | hardware |",
@@ -194,7 +194,7 @@ def store(name, content, **record):
     path = FOLDER / "records.json"
     records = json.loads(path.read_text("utf-8")) if path.exists() else {}
     records[name] = {
-        "command": f"python tfgen/weights/train.py {name}",
+        "command": f"python benchmarks/train_weights.py {name}",
         "hardware": f"{os.cpu_count()} {platform.machine()} cores, "
         f"{'float32' if name == CLASSIFIER else 'bfloat16'}",
         "sha256": hashlib.sha256(content).hexdigest(),

@@ -8,24 +8,26 @@ from pathlib import Path
 
 import numpy as np
 
-from tfgen import corruption, judging, restoration
+from tfgen import restoration
+from tfgen.data import corruptions
+from tfgen.measures.features import build_classifier
 
-FOLDER = Path(__file__).parent / "weights"
+FOLDER = Path(__file__).parent
 CLASSIFIER = "glyph_classifier"
 RECIPES = {  # name: the network, what it was trained to undo
     "denoise": (
         functools.partial(restoration.build_denoiser, channels=1),
-        functools.partial(corruption.add_gaussian_noise, sigma=(0, 55)),
+        functools.partial(corruptions.add_gaussian_noise, sigma=(0, 55)),
     ),
     "denoise_color": (
         functools.partial(restoration.build_denoiser, channels=3),
-        functools.partial(corruption.add_gaussian_noise, sigma=(0, 55)),
+        functools.partial(corruptions.add_gaussian_noise, sigma=(0, 55)),
     ),
-    "inpaint": (restoration.build_inpainter, corruption.mask_scratches),
+    "inpaint": (restoration.build_inpainter, corruptions.mask_scratches),
     **{
         f"upscale_x{scale}": (
             functools.partial(restoration.build_upscaler, scale),
-            functools.partial(corruption.downsample, scale=scale),
+            functools.partial(corruptions.downsample, scale=scale),
         )
         for scale in (2, 3, 4)
     },
@@ -70,7 +72,7 @@ def load_pretrained(name):
             "reinstall the package."
         )
     if name == CLASSIFIER:
-        return set_weights(judging.build_classifier(), content)
+        return set_weights(build_classifier(), content)
     return build_restorer(name, content)
 
 

@@ -1,26 +1,22 @@
-"""Measures of generators: against closed forms, other libraries, and planted faults."""
+"""Measures of samples: against closed forms, other libraries, and planted faults."""
 
 import math
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from scipy.linalg import sqrtm
 from scipy.spatial import KDTree
 from scipy.spatial.distance import jensenshannon
 
-from tfgen.judging import (
-    build_classifier,
+from tfgen.measures.samples import (
     class_coverage,
     class_divergence,
     class_shares,
-    classifier_features,
-    inception_features,
+    frechet_distance,
     kernel_distance,
     memorization_test,
     nearest_neighbors,
     precision_recall,
-    train_classifier,
 )
 
 
@@ -33,11 +29,68 @@ def normal(rng, count, dimensions=4, mean=0.0, scale=1.0):
     return rng.normal(mean, scale, (count, dimensions))
 
 
+# --- Frechet distance ---
+
+
+def whitened(count, dimensions, seed=0):
+    """Features with exactly the mean 0 and the covariance 1."""
+    features = np.random.default_rng(seed).normal(size=(count, dimensions))
+    features -= features.mean(axis=0)
+    return features @ np.linalg.inv(np.linalg.cholesky(np.cov(features.T))).T
+
+
+def test_gaussians_have_a_known_frechet_distance():
+    features = whitened(500, 3)
+    shift, scales = np.array([1.0, -2.0, 0.5]), np.array([1.0, 2.0, 0.5])
+    # Along each axis: difference of the means and of the standard deviations.
+    expected = np.sum(shift**2) + np.sum((1 - scales) ** 2)
+    result = frechet_distance(features, features * scales + shift)
+    assert result == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_frechet_distance_is_that_with_the_matrix_root_of_scipy():
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(200, 8)) @ rng.normal(size=(8, 8)) + i for i in range(2))
+    cov_a, cov_b = np.cov(a.T), np.cov(b.T)
+    expected = np.sum((a.mean(axis=0) - b.mean(axis=0)) ** 2)
+    expected += np.trace(cov_a + cov_b - 2 * sqrtm(cov_a @ cov_b).real)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(b, a) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_frechet_distance_is_0_to_itself_even_where_a_feature_is_constant():
+    features = np.random.default_rng(0).normal(size=(50, 4))
+    features[:, 2] = 7
+    assert frechet_distance(features, features) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_frechet_distance_grows_with_noise():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(500, 4))
+    noise = rng.normal(size=features.shape)
+    distances = [frechet_distance(features, features + s * noise) for s in (0.5, 1, 2)]
+    assert distances == sorted(distances) and distances[0] > 0.01
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        (np.zeros((50, 4)), np.zeros((50, 5)), "equal dimensions"),
+        (np.zeros(50), np.zeros(50), "shape"),
+        (np.zeros((4, 4)), np.zeros((50, 4)), "more samples"),
+        (np.full((50, 4), np.nan), np.zeros((50, 4)), "NaN"),
+    ],
+)
+def test_features_without_a_frechet_distance_are_refused(a, b, message):
+    with pytest.raises(ValueError, match=message):
+        frechet_distance(a, b)
+
+
 # --- Kernel distance ---
 
 
 def test_the_kernel_distance_is_the_mean_over_all_pairs(rng, monkeypatch):
-    monkeypatch.setattr("tfgen.judging.BLOCK", 3)
+    monkeypatch.setattr("tfgen.measures.samples.BLOCK", 3)
     a, b = normal(rng, 8), normal(rng, 7, mean=0.5)
 
     def kernel(x, y):
@@ -86,7 +139,7 @@ def test_bad_features_are_refused(measure):
 
 
 def test_precision_and_recall_are_the_shares_inside_the_balls(rng, monkeypatch):
-    monkeypatch.setattr("tfgen.judging.BLOCK", 16)
+    monkeypatch.setattr("tfgen.measures.samples.BLOCK", 16)
     real, fake = normal(rng, 60), normal(rng, 50, mean=0.7)
 
     def share(points, centers):
@@ -148,7 +201,7 @@ def test_bad_labels_are_refused(labels, message):
 
 
 def test_neighbors_are_those_of_a_tree(rng, monkeypatch):
-    monkeypatch.setattr("tfgen.judging.BLOCK", 7)
+    monkeypatch.setattr("tfgen.measures.samples.BLOCK", 7)
     points, candidates = rng.random((20, 4, 4, 1)), rng.random((30, 4, 4, 1))
     indices, distances = nearest_neighbors(points, candidates)
     expected = KDTree(candidates.reshape(30, -1)).query(points.reshape(20, -1))
@@ -176,86 +229,3 @@ def test_few_kinds_of_samples_are_not_taken_for_copies(rng):
         narrow = normal(rng, 1, 2) + normal(rng, 500, 2, scale=0.2)
         alarms += memorization_test(narrow, train, test)["p_value"] < 0.05
     assert alarms <= 9  # 3 are expected of a p-value that keeps its word
-
-
-# --- The classifier ---
-
-
-@pytest.fixture(scope="module")
-def bars():
-    """Images of a bright upper or lower half, with labels."""
-    rng = np.random.default_rng(1)
-    labels = rng.integers(0, 2, 256)
-    images = rng.random((256, 16, 16, 1)).astype("float32") / 2
-    images[labels == 0, :8] += 0.5
-    images[labels == 1, 8:] += 0.5
-    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(32)
-
-
-@pytest.fixture(scope="module")
-def classifier(bars):
-    return train_classifier(bars, epochs=3, verbose=0)
-
-
-def test_a_classifier_learns_any_labelled_set(bars, classifier):
-    assert classifier.output_shape == (None, 2)
-    assert classifier.evaluate(bars, verbose=0)[1] > 0.95
-
-
-def test_features_are_those_before_the_logits(bars, classifier):
-    images, labels = next(iter(bars))
-    features, probabilities = classifier_features(classifier, images)
-    last = classifier.layers[-1]
-    np.testing.assert_allclose(
-        keras.ops.softmax(last(features)), probabilities, atol=1e-5
-    )
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-    assert np.mean(probabilities.argmax(axis=1) == labels) > 0.95
-
-
-def test_images_for_another_classifier_are_refused(classifier):
-    with pytest.raises(ValueError, match="takes images of shape"):
-        classifier_features(classifier, np.zeros((2, 32, 32, 1), np.float32))
-    with pytest.raises(ValueError, match="Divide 8-bit images"):
-        classifier_features(classifier, np.full((2, 16, 16, 1), 255.0))
-    with pytest.raises(ValueError, match="Divide 8-bit images"):
-        classifier_features(classifier, np.zeros((2, 16, 16, 1), np.uint8))
-
-
-def test_data_without_labels_or_of_several_sizes_is_refused(bars):
-    with pytest.raises(ValueError, match="labels=True"):
-        train_classifier(bars.map(lambda image, label: image))
-    with pytest.raises(ValueError, match="at least 16 x 16"):
-        build_classifier((8, 8, 1))
-    loose = tf.data.Dataset.from_generator(
-        lambda: iter(bars),
-        output_signature=(
-            tf.TensorSpec((None, None, None, 1), tf.float32),
-            tf.TensorSpec((None,), tf.int64),
-        ),
-    )
-    with pytest.raises(ValueError, match="image_size"):
-        train_classifier(loose)
-
-
-def test_without_a_network_inception_says_what_to_use(monkeypatch):
-    def download(**options):
-        raise OSError("URL fetch failure")
-
-    monkeypatch.setattr(keras.applications, "InceptionV3", download)
-    with pytest.raises(ConnectionError, match="classifier_features"):
-        inception_features(np.zeros((1, 32, 32, 1), np.float32))
-
-
-def test_inception_is_given_three_channels_in_its_own_range(monkeypatch):
-    seen = []
-
-    def network(batch, training):
-        seen.append(batch.numpy())
-        return tf.zeros((len(batch), 2048))
-
-    monkeypatch.setattr(keras.applications, "InceptionV3", lambda **options: network)
-    images = np.ones((60, 32, 32, 1), np.float32)
-    assert inception_features(images).shape == (60, 2048)
-    assert [batch.shape for batch in seen] == [(50, 299, 299, 3), (10, 299, 299, 3)]
-    assert all((batch == 1).all() for batch in seen)

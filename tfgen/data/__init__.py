@@ -1,0 +1,18 @@
+"""Images to learn from, and what can happen to them.
+
+`loading` gives any images as batches: of the embedded datasets, of a set of
+TensorFlow Datasets, of a folder. `patches` cuts photos into squares, `corruptions`
+damages images.
+
+The embedded datasets are ``glyphs`` (capital letters in real typefaces) and
+``photos`` (real photographs). They are built from files that the installed packages
+already contain, so nothing is downloaded. They are registered on import:
+once ``tfgen`` is imported, ``tfds.load("glyphs")`` works as it does for any other
+dataset. Sources and licences: ``data/README.md`` of the project.
+"""
+
+from tfgen.data.glyphs import Glyphs as Glyphs
+from tfgen.data.photos import Photos as Photos
+
+EMBEDDED = {builder.name: builder for builder in (Glyphs, Photos)}
+"""The embedded builders by name."""

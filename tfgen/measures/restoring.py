@@ -1,0 +1,91 @@
+"""How near restored images are to the originals."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def psnr(images, restored, *, luma=False, border=0):
+    """Peak signal-to-noise ratio of each image, in dB.
+
+    ``10 log10(1 / MSE)`` with the mean over all pixels and channels. Published
+    means are over images, of these values.
+
+    Parameters
+    ----------
+    images, restored : array, (n, height, width, channels)
+        Floats in [0, 1], equally shaped; clip what a network overshoots.
+    luma : bool
+        Compare only the luma of colour images, as tables of super-resolution do:
+        BT.601 with the range of television, ``(16 + 65.481 R + 128.553 G + 24.966
+        B) / 255``. Grey images are taken as they are.
+    border : int
+        Pixels to leave out on all four sides; tables of super-resolution leave out
+        as many as the scale.
+
+    Returns
+    -------
+    numpy.ndarray, (n,)
+        Infinite for equal images.
+
+    Raises
+    ------
+    ValueError
+        For integers, values outside [0, 1], different shapes or a border that
+        leaves nothing.
+    """
+    images, restored = _comparable(images, restored, luma, border)
+    return tf.image.psnr(images, restored, 1.0).numpy()
+
+
+def ssim(images, restored, *, luma=False, border=0):
+    """Structural similarity of each image: 1 for equal images, near 0 for unlike ones.
+
+    The mean over all windows of 11 x 11 pixels with Gaussian weights of standard
+    deviation 1.5, and over channels (Wang, Bovik, Sheikh and Simoncelli, "Image
+    quality assessment", 2004). Takes, returns and raises what `psnr` does; images
+    need at least 11 pixels in each direction.
+    """
+    images, restored = _comparable(images, restored, luma, border)
+    if min(images.shape[1:3]) < 11:
+        raise ValueError(
+            "SSIM looks at 11 x 11 pixels at a time, but these images are only "
+            f"{images.shape[1]} x {images.shape[2]} within the border."
+        )
+    return tf.image.ssim(images, restored, 1.0).numpy()
+
+
+def _comparable(images, restored, luma, border):
+    """Two checked sets of images, reduced to what is to be compared."""
+    pair = []
+    for name, values in (("images", images), ("restored", restored)):
+        values = np.asarray(values)
+        if values.ndim != 4 or 0 in values.shape or values.dtype.kind != "f":
+            raise ValueError(
+                f"{name}: floats of shape (n, height, width, channels) are needed; got "
+                f"{values.dtype} of shape {values.shape}. Divide 8-bit images by 255; "
+                "write image[None] for a single one."
+            )
+        low, high = float(values.min()), float(values.max())
+        if not (low >= 0 and high <= 1):  # also for NaN
+            raise ValueError(
+                f"{name}: values must be in [0, 1]; these run from {low:.4g} to "
+                f"{high:.4g}. Divide 8-bit images by 255, or clip what a network "
+                "overshoots with np.clip(x, 0, 1)."
+            )
+        pair.append(values.astype(np.float32))
+    images, restored = pair
+    if images.shape != restored.shape:
+        raise ValueError(
+            f"The images are {images.shape}, but the restored ones {restored.shape}."
+        )
+    if border < 0 or 2 * border >= min(images.shape[1:3]):
+        raise ValueError(
+            f"A border of {border} does not fit into images of {images.shape[1]} x "
+            f"{images.shape[2]}."
+        )
+    inside = slice(border, -border or None)
+    images, restored = images[:, inside, inside], restored[:, inside, inside]
+    if luma and images.shape[-1] == 3:
+        weights = np.array([[65.481], [128.553], [24.966]], np.float32) / 255
+        images, restored = (x @ weights + 16 / 255 for x in (images, restored))
+    return images, restored
