@@ -304,6 +304,19 @@ def test_the_averaged_network_is_used_and_the_other_trained(trained):
     assert np.abs(model.network(damaged) - model.averaged_network(damaged)).max() > 1e-4
 
 
+@pytest.mark.parametrize(
+    "loss", ["huber", keras.losses.huber, keras.losses.Huber(), "Huber"]
+)
+def test_a_loss_is_a_name_a_function_or_an_object(loss):
+    model = small()
+    model.compile(loss=loss, run_eagerly=True)
+    images, restored = pictures(3), pictures(3, seed=1)
+    expected = np.mean(keras.losses.huber(images, restored))
+    found = model.pixel_loss(tf.constant(images), tf.constant(restored))
+    assert found.shape == (3,)
+    np.testing.assert_allclose(np.mean(found), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("known_sides", [True, False])
 def test_images_too_small_for_ssim_are_refused(known_sides):
     model = small(eager=False)

@@ -341,8 +341,11 @@ class Restorer(ImageModel):
 
     def pixel_loss(self, images, restored):
         """The mean loss of the pixels of each image, (n,)."""
+        count = tf.shape(images)[0]
         loss = self.loss_function(images, tf.cast(restored, images.dtype))
-        return tf.reduce_mean(tf.reshape(loss, (tf.shape(images)[0], -1)), axis=1)
+        if loss.shape.rank == 0:  # a `keras.losses.Loss` gives one mean for all
+            return tf.fill((count,), loss)
+        return tf.reduce_mean(tf.reshape(loss, (count, -1)), axis=1)
 
     def train_step(self, data):
         images = self.check_images(data)
