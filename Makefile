@@ -1,5 +1,5 @@
 # Everything the book needs, in one command each: `make book` or `make test`.
-# The commands without make are in README.md.
+# The commands without make are in notebooks/README.md.
 
 # The first Python that TensorFlow has wheels for; choose another with PYTHON=...
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \

@@ -23,7 +23,7 @@ os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # this environment's kern
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
-from pages import write_index, write_page, write_whole
+from pages import write_index, write_page, write_thumbnail, write_whole
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -90,6 +90,8 @@ def run_book(options):
         notebook, seconds = run_chapter(path)
         if options.in_place:
             write_whole(path, nbformat.writes(notebook) + "\n")
+            if path in chapters:
+                write_thumbnail(notebook, path)
         else:
             write_page(notebook, path, chapters, options.output, seconds)
             solution = path.parent / "solutions" / path.name
@@ -168,28 +170,28 @@ def run_chapter(path):
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_execute=show_progress,
     )
-    start = time.perf_counter()
-    log = tempfile.TemporaryFile()  # what the kernel process itself says
-    try:
-        with asyncio.Runner(loop_factory=Loop) as runner:
-            runner.run(execute(client, log))
-    except (CellExecutionError, DeadKernelError) as error:
-        cell = current[0]
-        number = [other is cell for other in codes].index(True) + 1
-        if isinstance(error, CellExecutionError):
+    start, reason = time.perf_counter(), None
+    with tempfile.TemporaryFile() as log:  # what the kernel process itself says
+        try:
+            with asyncio.Runner(loop_factory=Loop) as runner:
+                runner.run(execute(client, log))
+        except CellExecutionError as error:
             reason = f"{error.ename}: {error.evalue}"
-        else:
+        except DeadKernelError:
             log.seek(0)
             last = log.read().decode(errors="replace").strip().splitlines()[-3:]
             reason = "\n    ".join(
                 ["the kernel died; perhaps the machine ran out of memory.", *last]
             )
+    if reason:
+        cell = current[0]
+        number = [other is cell for other in codes].index(True) + 1
         first = next(line for line in cell.source.splitlines() if line.strip())
         raise ChapterError(
             f"{label}: code cell {number} of {len(codes)} failed.\n"
             f"  It begins:  {first}\n"
             f"  The error:  {reason}"
-        ) from None
+        )
     seconds = time.perf_counter() - start
     print_line(label, seconds)
     for cell in codes:

@@ -3,6 +3,7 @@
 import base64
 import copy
 import html
+import io
 import os
 import re
 import sys
@@ -13,6 +14,7 @@ from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from PIL import Image
 
 STYLE = """
 <style>
@@ -70,6 +72,8 @@ CHAPTERS
 </html>
 """
 
+THUMBNAIL = (240, 240)  # most pixels, width and height, of a picture of the gallery
+
 # LaTeX that docutils does not read, or misreads, and how it reads the same.
 SPELLINGS = (
     (r"\\(begin|end)\{align\*?\}", r"\\\1{aligned}"),
@@ -118,7 +122,7 @@ def write_page(notebook, path, chapters, output, seconds=None):
     output.mkdir(parents=True, exist_ok=True)
     picture = find_picture(notebook)
     if picture:
-        write_whole(output / f"{path.stem}.png", base64.b64decode(picture))
+        write_whole(output / f"{path.stem}.png", picture)
     write_whole(output / f"{path.stem}.html", page)
 
 
@@ -128,15 +132,32 @@ def read_title(notebook, path):
 
 
 def find_picture(notebook):
-    """Find the picture that stands for a chapter: tagged `cover`, else the first."""
+    """Find the PNG that stands for a chapter: tagged `gallery`, else the first."""
     pictures = [
-        ("cover" in cell.metadata.get("tags", []), output.data["image/png"])
+        ("gallery" in cell.metadata.get("tags", []), output.data["image/png"])
         for cell in notebook.cells
         for output in cell.get("outputs", [])
         if "image/png" in output.get("data", {})
     ]
-    covers = [picture for cover, picture in pictures if cover]
-    return next(iter(covers + [picture for _, picture in pictures]), None)
+    chosen = [picture for tagged, picture in pictures if tagged]
+    chosen += [picture for _, picture in pictures]
+    return base64.b64decode(chosen[0]) if chosen else None
+
+
+def write_thumbnail(notebook, path):
+    """Write the chapter's picture, small, to pictures/NN_name.png beside it."""
+    picture = find_picture(notebook)
+    if picture is None:
+        return
+    image = Image.open(io.BytesIO(picture))
+    image.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
+    if image.mode != "L":
+        image = image.convert("RGB").quantize(256)
+    small = io.BytesIO()
+    image.save(small, "png", optimize=True)
+    folder = path.parent / "pictures"
+    folder.mkdir(exist_ok=True)
+    write_whole(folder / f"{path.stem}.png", small.getvalue())
 
 
 def write_index(chapters, output):

@@ -1,11 +1,13 @@
 """The runner of the notebooks, on small notebooks in a temporary folder."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import book
 import nbformat
@@ -13,6 +15,7 @@ import pages
 import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 SCRIPT = Path(__file__).resolve().parent.parent / "notebooks" / "book.py"
 
@@ -37,17 +40,25 @@ def write_notebook(path, *cells):
     nbformat.write(new_notebook(cells=cells), path)
 
 
-def run(tmp_path, *arguments):
-    command = [sys.executable, str(SCRIPT), "--notebooks", str(tmp_path / "notebooks")]
-    command += ["--output", str(tmp_path / "pages"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
+@pytest.fixture
+def run(tmp_path, capsys):
+    """A function that runs the book in this process, its kernels in their own."""
+
+    def run(*arguments):
+        folders = ["--notebooks", str(tmp_path / "notebooks")]
+        folders += ["--output", str(tmp_path / "pages")]
+        returncode = book.main([*folders, *arguments])
+        stdout, stderr = capsys.readouterr()
+        return SimpleNamespace(returncode=returncode, stdout=stdout, stderr=stderr)
+
+    return run
 
 
 def read_page(path):
     return BeautifulSoup(path.read_text("utf-8"), "html.parser")
 
 
-def test_pages(tmp_path):
+def test_pages(tmp_path, run):
     notebooks = tmp_path / "notebooks"
     write_notebook(
         notebooks / "01_first.ipynb",
@@ -61,7 +72,7 @@ def test_pages(tmp_path):
     write_notebook(notebooks / "solutions" / "01_first.ipynb", "## 1. Solved", "1 / 0")
     stored = (notebooks / "01_first.ipynb").read_bytes()
 
-    result = run(tmp_path)
+    result = run()
 
     assert result.returncode == 0, result.stderr
     assert (notebooks / "01_first.ipynb").read_bytes() == stored
@@ -86,17 +97,18 @@ def test_pages(tmp_path):
     ]
     assert index.find("img")["src"] == "01_first.png" and index.find("img")["alt"]
     assert (tmp_path / "pages" / "01_first.png").read_bytes() == PNG
+    assert not (notebooks / "pictures").exists()
     assert "Ran in" in index.text
 
 
-def test_a_failing_chapter_is_named_and_the_other_pages_stay(tmp_path):
+def test_a_failing_chapter_is_named_and_the_other_pages_stay(tmp_path, run):
     notebooks = tmp_path / "notebooks"
     write_notebook(notebooks / "01_fine.ipynb", "## 1. Fine", "1")
     write_notebook(
         notebooks / "02_broken.ipynb", "## 2", "x = 1", "\ny = x / 0", "z = 1"
     )
     write_notebook(notebooks / "03_never.ipynb", "## 3. Never", "1")
-    result = run(tmp_path)
+    result = run()
     assert result.returncode == 1
     assert "02_broken: code cell 2 of 3 failed" in result.stderr
     assert "y = x / 0" in result.stderr
@@ -107,17 +119,17 @@ def test_a_failing_chapter_is_named_and_the_other_pages_stay(tmp_path):
     assert read_page(tmp_path / "pages" / "index.html").text.count("Not made yet") == 2
 
 
-def test_a_killed_kernel_is_named(tmp_path):
+def test_a_killed_kernel_is_named(tmp_path, run):
     write_notebook(
         tmp_path / "notebooks" / "01_dies.ipynb", "## 1", "import os\nos._exit(3)"
     )
-    result = run(tmp_path)
+    result = run()
     assert result.returncode == 1
     assert "01_dies: code cell 1 of 1 failed" in result.stderr
     assert "the kernel died" in result.stderr
 
 
-def test_in_place(tmp_path):
+def test_in_place(tmp_path, run):
     chapter = tmp_path / "notebooks" / "01_first.ipynb"
     solution = tmp_path / "notebooks" / "solutions" / "01_first.ipynb"
     write_notebook(chapter, "## 1. First", "print('a')\nprint('b')", "missing")
@@ -127,7 +139,7 @@ def test_in_place(tmp_path):
     nbformat.write(notebook, chapter)
     write_notebook(solution, "## 1. Solved", "1 + 1")
 
-    result = run(tmp_path, "--in-place", "01")
+    result = run("--in-place", "01")
 
     assert result.returncode == 0, result.stderr
     stored = nbformat.read(chapter, as_version=4)
@@ -140,13 +152,29 @@ def test_in_place(tmp_path):
     stored = nbformat.read(solution, as_version=4)
     assert stored.cells[1].outputs[0].data["text/plain"] == "2"
     assert not (tmp_path / "pages").exists()
+    assert not (tmp_path / "notebooks" / "pictures").exists(), "it draws nothing"
 
 
-def test_a_failing_chapter_keeps_its_stored_outputs(tmp_path):
+def test_in_place_stores_the_picture_of_the_gallery(tmp_path, run):
+    chapter = tmp_path / "notebooks" / "01_first.ipynb"
+    file = io.BytesIO()
+    Image.new("RGB", (600, 150), (9, 120, 200)).save(file, "png")
+    large = f"PNG = {file.getvalue()!r}{PICTURE}"
+    write_notebook(chapter, "## 1. First", f"PNG = {PNG!r}{PICTURE}", large)
+    notebook = nbformat.read(chapter, as_version=4)
+    notebook.cells[2].metadata.tags = ["gallery"]
+    nbformat.write(notebook, chapter)
+    assert run("--in-place").returncode == 0
+    with Image.open(tmp_path / "notebooks" / "pictures" / "01_first.png") as picture:
+        assert picture.size == (240, 60)
+        assert picture.convert("RGB").getpixel((120, 30)) == (9, 120, 200)
+
+
+def test_a_failing_chapter_keeps_its_stored_outputs(tmp_path, run):
     chapter = tmp_path / "notebooks" / "01_first.ipynb"
     write_notebook(chapter, "## 1. First", "1", "1 / 0")
     stored = chapter.read_bytes()
-    assert run(tmp_path, "--in-place").returncode == 1
+    assert run("--in-place").returncode == 1
     assert chapter.read_bytes() == stored
 
 
@@ -183,9 +211,9 @@ def test_an_interrupt_stops_cleanly(tmp_path):
         os.kill(int(started.read_text()), 0)  # the kernel is gone
 
 
-def test_unknown_chapters_are_named(tmp_path):
+def test_unknown_chapters_are_named(tmp_path, run):
     write_notebook(tmp_path / "notebooks" / "01_first.ipynb", "## 1. First")
-    result = run(tmp_path, "7")
+    result = run("7")
     assert result.returncode == 1
     assert "No chapter begins with '7'. There are: 01_first" in result.stderr
 

@@ -108,6 +108,7 @@ BAD = {
     "0 to 255": (plain(200), r"from 200 to 200.*Divide"),
     "-1 to 1": (photos() * 2 - 1, r"\[0, 1\].*from -0\.8 to 0\.8.*\(images \+ 1\)"),
     "NaN": (plain(np.nan), r"\[0, 1\].*nan"),
+    "none": (photos(3)[:0], r"\(0, 32, 40, 3\)"),
     "rank 3": (photos()[0], r"\(32, 40, 3\).*image\[None\]"),
     "rank 2": (photos()[0, ..., 0], r"\(32, 40\)"),
 }

@@ -52,6 +52,8 @@ def test_images_for_another_classifier_are_refused(classifier):
         classifier_features(classifier, np.full((2, 16, 16, 1), 255.0))
     with pytest.raises(ValueError, match="Divide 8-bit images"):
         classifier_features(classifier, np.zeros((2, 16, 16, 1), np.uint8))
+    with pytest.raises(ValueError, match="Divide 8-bit images"):
+        inception_features(np.zeros((2, 16, 16, 1), np.uint8))
 
 
 def test_data_without_labels_or_of_several_sizes_is_refused(bars):

@@ -185,6 +185,17 @@ def check_parameters(notebook, path):
             yield f"has {len(names)} parameters, may have {PARAMETERS}"
 
 
+def check_gallery(notebook, path):
+    cells = [cell for cell in code_cells(notebook) if "gallery" in tags(cell)]
+    if len(cells) != 1:
+        yield f"has {len(cells)} cells tagged gallery, needs one"
+    for cell in cells:
+        if not any("image/png" in output.get("data", {}) for output in cell.outputs):
+            yield f"is tagged gallery and has no figure: {first_line(cell)}"
+    if not (path.parent / "pictures" / f"{path.stem}.png").exists():
+        yield f"has no pictures/{path.stem}.png. Run make notebooks"
+
+
 def check_solution(notebook, path):
     solution = path.parent / "solutions" / path.name
     if not solution.exists():
@@ -220,6 +231,7 @@ RULES = {
         check_words,
         check_headings,
         check_parameters,
+        check_gallery,
         check_solution,
     ],
     "solution": [*COMMON, check_no_expected_errors],
@@ -319,7 +331,9 @@ def make_chapter():
         new_markdown_cell("## Parameters"),
         new_code_cell("epochs = 3\nseed = 0", metadata={"tags": ["parameters"]}),
         new_markdown_cell("## Figure"),
-        new_code_cell("show_images(x)", outputs=[figure]),
+        new_code_cell(
+            "show_images(x)", outputs=[figure], metadata={"tags": ["gallery"]}
+        ),
         new_markdown_cell("## Summary\n\nIt was short."),
         new_markdown_cell("## Exercises\n\n### Exercise 1: Predict"),
         new_markdown_cell("### Exercise 2: Modify\n\n### Exercise 3: Build"),
@@ -336,9 +350,11 @@ def make_chapter():
 
 
 def make_path(folder):
-    """Make a place for the chapter, with its solutions beside it."""
+    """Make a place for the chapter, with its solutions and its picture."""
     path = folder / "02_chapter.ipynb"
     (folder / "solutions").mkdir()
+    (folder / "pictures").mkdir()
+    (folder / "pictures" / "02_chapter.png").touch()
     solutions = "\n".join(exercises(make_chapter()))
     notebook = new_notebook(cells=[new_markdown_cell(solutions)])
     nbformat.write(notebook, folder / "solutions" / path.name)
@@ -414,6 +430,10 @@ def mirror(name, source):
     return plant
 
 
+def tag_twice(notebook):
+    notebook.cells.insert(6, copy.deepcopy(notebook.cells[5]))
+
+
 def text(string):
     return new_output("stream", name="stdout", text=string)
 
@@ -468,6 +488,9 @@ FAULTS = [
         set_source(3, "\n".join(f"x{i} = {i}" for i in range(9))),
         "9 parameters",
     ),
+    (check_gallery, set_tags(5), "0 cells tagged gallery"),
+    (check_gallery, tag_twice, "2 cells tagged gallery"),
+    (check_gallery, set_outputs(5), "no figure"),
     (check_solution, set_source(7, "### Exercise 1: New"), "do not repeat"),
     (check_no_expected_errors, lambda notebook: None, "wrong solution"),
 ]
@@ -484,6 +507,11 @@ def test_rules_see_what_is_wrong(rule, plant, message, tmp_path):
 
 def test_a_missing_solution_is_seen(tmp_path):
     assert list(check_solution(make_chapter(), tmp_path / "02_chapter.ipynb"))
+
+
+def test_a_missing_picture_is_seen(tmp_path):
+    faults = list(check_gallery(make_chapter(), tmp_path / "02_chapter.ipynb"))
+    assert len(faults) == 1 and "pictures/02_chapter.png" in faults[0]
 
 
 def test_a_later_cell_that_loads_data_is_compared():

@@ -16,6 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfgen.images import check_images
+
 registered = keras.saving.register_keras_serializable("tfgen")
 
 # --- Noise ------------------------------------------------------------------
@@ -47,7 +49,7 @@ def add_gaussian_noise(images, seed, sigma=25.0, clip=False):
     ValueError
         For a negative sigma, a range that falls or one sigma too many or too few.
     """
-    images, (level_seed, noise_seed) = check_images(images), _split(seed)
+    images, (level_seed, noise_seed) = _checked(images), _split(seed)
     count = tf.shape(images)[0]
     if isinstance(sigma, tuple | list) and len(sigma) == 2:
         low, high = sigma
@@ -79,7 +81,7 @@ def add_poisson_noise(images, seed, peak=30.0):
     """
     if peak <= 0:
         raise ValueError(f"peak is a number of photons above 0; got {peak}.")
-    rates = check_images(images) * peak
+    rates = _checked(images) * peak
     counts = tf.random.stateless_poisson(
         tf.shape(rates), _split(seed)[0], rates, rates.dtype
     )
@@ -94,7 +96,7 @@ def add_salt_and_pepper(images, seed, amount=0.05):
     """
     if not 0 <= amount <= 1:
         raise ValueError(f"amount is a share in [0, 1]; got {amount}.")
-    images = check_images(images)
+    images = _checked(images)
     shape = tf.concat([tf.shape(images)[:3], [1]], axis=0)
     draw = tf.random.stateless_uniform(shape, _split(seed)[0])
     images = tf.where(draw < amount / 2, 0.0, images)
@@ -113,7 +115,7 @@ def compress_jpeg(images, seed=None, quality=30):
     """
     if not 1 <= quality <= 100:
         raise ValueError(f"quality is from 1 to 100; got {quality}.")
-    images = check_images(images)
+    images = _checked(images)
 
     def compress(image):
         pixels = tf.cast(tf.round(image * 255.0), tf.uint8)
@@ -135,7 +137,7 @@ def blur(images, seed=None, radius=1.5):
     """
     if radius <= 0:
         raise ValueError(f"radius is a number of pixels above 0; got {radius}.")
-    images = check_images(images)
+    images = _checked(images)
     reach = int(4 * radius + 0.5)
     if any(side is not None and side < reach for side in images.shape[1:3]):
         raise ValueError(
@@ -188,7 +190,7 @@ def downsample(images, seed=None, scale=4, round_to_bytes=True):
     ValueError
         If a side is not a multiple of the scale; crop the images first.
     """
-    images = check_images(images)
+    images = _checked(images)
     if scale < 1 or int(scale) != scale:
         raise ValueError(f"scale is a whole number of at least 1; got {scale}.")
     height, width = images.shape[1:3]
@@ -277,7 +279,7 @@ def _cut_out(images, seed, draw):
             result.append(np.asarray(picture, np.float32)[..., None])
         return np.stack(result)
 
-    images = check_images(images)
+    images = _checked(images)
     inputs = tf.shape(images), tf.stack(_split(seed)[0])
     mask = tf.numpy_function(masks, inputs, tf.float32, stateful=False)
     mask = tf.ensure_shape(mask, (*images.shape[:3], 1))
@@ -299,25 +301,10 @@ def _load_font(size):
     return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
 
 
-def check_images(images):
-    """Images as a float tensor; ValueError for another shape, type or, outside of
-    graphs, range."""
-    images = tf.convert_to_tensor(images)
-    if images.shape.rank != 4 or not images.dtype.is_floating:
-        raise ValueError(
-            "Images must be float32 in [0, 1] of shape (n, height, width, channels); "
-            f"got {images.dtype.name} of shape {images.shape}. Divide 8-bit images "
-            "by 255; write image[None] for a single one."
-        )
-    if tf.executing_eagerly() and len(images):
-        low, high = float(tf.reduce_min(images)), float(tf.reduce_max(images))
-        if not (low >= 0 and high <= 1):  # also for NaN
-            raise ValueError(
-                f"Images must be float32 in [0, 1]; these run from {low:.4g} to "
-                f"{high:.4g}. Divide 8-bit images by 255; bring images in [-1, 1] "
-                "back with (images + 1) / 2."
-            )
-    return images
+def _checked(images):
+    """Images as a tensor; ValueError if they are none, see `check_images`."""
+    check_images(images)
+    return tf.convert_to_tensor(images)
 
 
 def _split(seed):

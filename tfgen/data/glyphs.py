@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfgen.data.embedded import EmbeddedBuilder
+from tfgen.images import LUMA
 
 LETTERS = string.ascii_uppercase
 
@@ -48,7 +49,6 @@ SHEARS = (-0.2, 0.2)  # shift to the right of the top / height
 CONTRAST = 0.4  # least difference in luma between letter and ground
 
 _FINE = 4  # letters are drawn this much larger first, so that hinting is negligible
-_LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -161,7 +161,7 @@ def draw_poses(split):
         for low, high in (SIZES, ROTATIONS, SHEARS)
     )
     ground, ink = rng.uniform(size=(2, len(pairs), 3))
-    while np.any(pale := np.abs((ink - ground) @ _LUMA) < CONTRAST):
+    while np.any(pale := np.abs((ink - ground) @ LUMA) < CONTRAST):
         ground[pale], ink[pale] = rng.uniform(size=(2, pale.sum(), 3))
     return {
         "label": letters,

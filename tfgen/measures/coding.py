@@ -15,6 +15,8 @@ from statistics import NormalDist
 import numpy as np
 from PIL import Image
 
+from tfgen.images import check_images
+
 PRECISION = 2**24  # probabilities are coded as multiples of about 1 / PRECISION
 LIMIT = 8.0  # latents further from 0 are clipped; the prior never reaches it
 
@@ -206,11 +208,7 @@ def png_bytes(image, error):
             "An image of shape (height, width, 1) or (height, width, 3) is needed; got "
             f"{image.shape}."
         )
-    if not (image.min() >= 0 and image.max() <= 1):
-        raise ValueError(
-            f"Pixels must be in [0, 1]; this image runs from {image.min()} to "
-            f"{image.max()}."
-        )
+    check_images(image[None], "image")
     if not error >= 0:
         raise ValueError(f"error is a mean squared error of at least 0; got {error}.")
     height, width, channels = image.shape

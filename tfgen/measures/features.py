@@ -6,6 +6,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from tfgen.images import check_images
+
 
 def build_classifier(image_shape=(32, 32, 1), classes=26, dimensions=64):
     """Build a small Sequential classifier.
@@ -115,17 +117,11 @@ def classifier_features(classifier, images):
     ValueError
         If the images do not have the shape or range that the classifier takes.
     """
-    images = np.asarray(images)
+    images = check_images(images)
     if not tf.TensorShape(classifier.input_shape).is_compatible_with(images.shape):
         raise ValueError(
             f"The classifier takes images of shape {classifier.input_shape}; got "
             f"{images.shape}."
-        )
-    low, high = float(images.min()), float(images.max())
-    if images.dtype.kind != "f" or not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"Images must be float32 in [0, 1]; these are {images.dtype} from "
-            f"{low:.4g} to {high:.4g}. Divide 8-bit images by 255."
         )
     both = keras.Model(
         classifier.inputs[0],
@@ -156,9 +152,12 @@ def inception_features(images):
 
     Raises
     ------
+    ValueError
+        If the images have another shape or range.
     ConnectionError
         If the weights are not there and cannot be downloaded.
     """
+    images = check_images(images)
     try:
         network = keras.applications.InceptionV3(include_top=False, pooling="avg")
     except Exception as error:  # urllib raises many kinds

@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from tfgen.images import LUMA, check_images
+
 
 def psnr(images, restored, *, luma=False, border=0):
     """Peak signal-to-noise ratio of each image, in dB.
@@ -56,24 +58,10 @@ def ssim(images, restored, *, luma=False, border=0):
 
 def _comparable(images, restored, luma, border):
     """Two checked sets of images, reduced to what is to be compared."""
-    pair = []
-    for name, values in (("images", images), ("restored", restored)):
-        values = np.asarray(values)
-        if values.ndim != 4 or 0 in values.shape or values.dtype.kind != "f":
-            raise ValueError(
-                f"{name}: floats of shape (n, height, width, channels) are needed; got "
-                f"{values.dtype} of shape {values.shape}. Divide 8-bit images by 255; "
-                "write image[None] for a single one."
-            )
-        low, high = float(values.min()), float(values.max())
-        if not (low >= 0 and high <= 1):  # also for NaN
-            raise ValueError(
-                f"{name}: values must be in [0, 1]; these run from {low:.4g} to "
-                f"{high:.4g}. Divide 8-bit images by 255, or clip what a network "
-                "overshoots with np.clip(x, 0, 1)."
-            )
-        pair.append(values.astype(np.float32))
-    images, restored = pair
+    images, restored = (
+        check_images(values, name).astype(np.float32)
+        for name, values in (("images", images), ("restored", restored))
+    )
     if images.shape != restored.shape:
         raise ValueError(
             f"The images are {images.shape}, but the restored ones {restored.shape}."
@@ -86,6 +74,6 @@ def _comparable(images, restored, luma, border):
     inside = slice(border, -border or None)
     images, restored = images[:, inside, inside], restored[:, inside, inside]
     if luma and images.shape[-1] == 3:
-        weights = np.array([[65.481], [128.553], [24.966]], np.float32) / 255
+        weights = 219 / 255 * LUMA[:, None].astype(np.float32)
         images, restored = (x @ weights + 16 / 255 for x in (images, restored))
     return images, restored

@@ -6,13 +6,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
+from tfgen.images import check_images
+
 DPI = 100
 GAP = 4  # pixels between two images
 LINE = 15  # pixels that one line of a title needs
 CHARACTER = 6.5  # pixels that one character of a title needs
 
 
-def check_images(images, name="images"):
+def list_images(images, name="images"):
     """Check images and return them as a list of float32 arrays (height, width, 1|3)."""
     images = images if isinstance(images, list | tuple) else np.asarray(images)
     shape = getattr(images, "shape", None)
@@ -31,19 +33,8 @@ def check_images(images, name="images"):
                 f"{name}: image {index} has shape {image.shape}, need "
                 "(height, width, 1) for grey or (height, width, 3) for colour."
             )
-        image = image.astype("float32")
-        low, high = float(image.min()), float(image.max())
-        if not np.isfinite([low, high]).all():
-            raise ValueError(
-                f"{name}: image {index} has values that are not finite (NaN or "
-                "infinity): look for a diverged loss or a division by zero."
-            )
-        if low < -1e-6 or high > 1 + 1e-6:
-            raise ValueError(
-                f"{name}: image {index} has values from {low:.4g} to {high:.4g}, need "
-                "[0, 1]. Divide bytes by 255, turn [-1, 1] into [0, 1] with "
-                "(x + 1) / 2, or clip what a network overshoots with np.clip(x, 0, 1)."
-            )
+        image = image.astype("float32")  # masks too
+        check_images(image[None], f"{name}: image {index}", tolerance=1e-6)
         images[index] = image
     return images
 

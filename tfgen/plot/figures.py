@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from tfgen.plot.canvas import DPI, check_images, draw_grid
+from tfgen.plot.canvas import DPI, draw_grid, list_images
 from tfgen.plot.display import show_figure
 
 # Okabe and Ito's palette: eight colours that colour-blind readers can tell apart.
@@ -45,7 +45,7 @@ def show_images(images, titles=None, *, columns=None, alt=None, path=None):
     Pixels are enlarged by a whole factor without smoothing. Grids wider than 1,200
     pixels are averaged down by a whole factor: show a crop to see noise or detail.
     """
-    images = check_images(images)
+    images = list_images(images)
     if columns is None:
         columns = math.ceil(math.sqrt(len(images)))
     if columns < 1:
@@ -86,7 +86,7 @@ def show_comparison(columns, titles=None, *, alt=None, path=None):
         )
     if not columns:
         raise ValueError("No columns: give a dict such as {'clean': x, 'damaged': y}.")
-    table = {name: check_images(images, name) for name, images in columns.items()}
+    table = {name: list_images(images, name) for name, images in columns.items()}
     rows = len(next(iter(table.values())))
     for name in columns:
         if len(table[name]) != rows:

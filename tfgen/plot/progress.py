@@ -8,7 +8,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tfgen.plot.canvas import check_images, draw_grid, make_picture
+from tfgen.plot.canvas import draw_grid, list_images, make_picture
 from tfgen.plot.display import display_bundle, in_notebook, make_bundle, make_metadata
 from tfgen.writing import write_whole
 
@@ -82,7 +82,7 @@ class SampleGrid(keras.callbacks.Callback):
         """Draw the row of the current epoch, unless it is there already."""
         if not (self.epochs and self.epochs[-1] == self._trained):
             images = self.model.sample(self.count, seed=self.seed)
-            self.images.append(np.stack(check_images(images, "model.sample")))
+            self.images.append(np.stack(list_images(images, "model.sample")))
             self.epochs.append(self._trained)
             if self.path is not None:
                 self._write_path()
