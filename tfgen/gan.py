@@ -12,14 +12,13 @@ import tensorflow as tf
 from keras import layers
 
 from .model import (
-    NO_CLASS,
     ImageModel,
     check_built,
     check_counts,
     check_sizes,
+    class_counts,
     copy_of,
     finite,
-    is_count,
     require,
 )
 
@@ -59,7 +58,7 @@ def build_generator(image_shape=(32, 32, 1), latent_dim=64, width=48, classes=()
     halvings = check_sizes(image_shape, latent_dim=latent_dim, width=width)
     height, columns = (side // 2**halvings for side in image_shape[:2])
     *hidden, first = (width * min(2**level, 8) for level in range(halvings))
-    inputs = latent_dim + sum(label_sizes(classes))
+    inputs = latent_dim + sum(class_counts(classes))
     network = keras.Sequential([layers.Input((inputs,))], name="generator")
     network.add(layers.Dense(height * columns * first, use_bias=False))
     network.add(layers.Reshape((height, columns, first)))
@@ -123,19 +122,8 @@ def build_discriminator(
             network.add(layers.GroupNormalization(groups=1))
         network.add(layers.LeakyReLU(negative_slope=0.2))
     network.add(layers.Flatten())
-    network.add(layers.Dense(sum(label_sizes(classes)) or 1, dtype="float32"))
+    network.add(layers.Dense(sum(class_counts(classes)) or 1, dtype="float32"))
     return network
-
-
-def label_sizes(classes):
-    """How many values each label has, as a tuple; ValueError for fewer than 2."""
-    sizes = (classes,) if np.ndim(classes) == 0 else tuple(classes)
-    require(
-        all(is_count(size) and size > 1 for size in sizes),
-        "classes is the number of values of the label, at least 2, or a tuple of such "
-        f"numbers; got {classes!r}.",
-    )
-    return sizes
 
 
 # --- The losses -------------------------------------------------------------
@@ -332,7 +320,7 @@ class GAN(ImageModel):
         penalty_weight=None,
         **kwargs,
     ):
-        classes = label_sizes(classes)
+        classes = class_counts(classes)
         check_networks(generator, discriminator, sum(classes))
         check_options(loss, discriminator, n_critic, penalty_weight)
         image_shape = generator.output_shape[1:]
@@ -517,21 +505,6 @@ class GAN(ImageModel):
         latents = self.draw_latents(count, labels, (seed, 0))
         network = self.averaged_generator if averaged else self.generator
         return network.predict(latents, batch_size=256, verbose=0)
-
-    def check_labels(self, labels):
-        """Labels of samples as (n, k), or ValueError."""
-        require(
-            self.classes,
-            "This GAN knows no labels: build it and both networks with classes=...",
-        )
-        self.check_labels_form(labels)
-        labels = labels.reshape(-1, len(self.classes))
-        low, high = labels.min(axis=0, initial=0), labels.max(axis=0, initial=0)
-        require(
-            (low >= 0).all() and (high < self.classes).all(),
-            NO_CLASS.format(self.classes, low, high),
-        )
-        return labels
 
 
 # --- Checks -----------------------------------------------------------------

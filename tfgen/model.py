@@ -166,6 +166,22 @@ class ImageModel(keras.Model):
             f"{tf.as_dtype(labels.dtype).name} of shape {labels.shape}.",
         )
 
+    def check_labels(self, labels):
+        """Labels of samples as (n, k), or ValueError."""
+        require(
+            self.classes,
+            f"This {type(self).__name__} knows no labels: build it and its networks "
+            "with classes=...",
+        )
+        self.check_labels_form(labels)
+        labels = labels.reshape(-1, len(self.classes))
+        low, high = labels.min(axis=0, initial=0), labels.max(axis=0, initial=0)
+        require(
+            (low >= 0).all() and (high < self.classes).all(),
+            NO_CLASS.format(self.classes, low, high),
+        )
+        return labels
+
     def check_batch(self, data):
         """Images and labels (n, k) of one batch, their form and range checked."""
         images, labels = self.check_form(data)
@@ -300,7 +316,8 @@ def _halvings(height, width):
 
 
 def check_sizes(image_shape, **others):
-    """The number of halvings, or ValueError for a size that cannot be built."""
+    """The number of halvings, or ValueError for a size that cannot be built: sides up
+    to 16 must be even, up to 32 multiples of 4, up to 64 multiples of 8, and so on."""
     sizes = (*image_shape, *others.values()) if np.ndim(image_shape) == 1 else ()
     require(
         len(sizes) == 3 + len(others) and all(is_count(size) for size in sizes),
@@ -363,6 +380,17 @@ def check_counts(**counts):
             is_count(value),
             f"{name} must be a whole number, 1 or more; got {name}={value!r}.",
         )
+
+
+def class_counts(classes):
+    """How many values each label has, as a tuple; ValueError for fewer than 2."""
+    sizes = (classes,) if np.ndim(classes) == 0 else tuple(classes)
+    require(
+        all(is_count(size) and size > 1 for size in sizes),
+        "classes is the number of values of the label, at least 2, or a tuple of such "
+        f"numbers; got {classes!r}.",
+    )
+    return sizes
 
 
 def check_built(**networks):

@@ -34,13 +34,11 @@ def build_encoder(image_shape=(32, 32, 1), latent_dim=16, width=16):
     Parameters
     ----------
     image_shape : tuple of int
-        (height, width, channels). Sides up to 16 must be even, up to 32
-        multiples of 4, up to 64 multiples of 8, and so on.
-    latent_dim : int
-        Length of a latent vector.
-    width : int
-        Filters of the first layer; each following layer has twice as many, up
-        to ``8 * width``.
+        (height, width, channels), both sides multiples of 2 up to 16 pixels, of 4 up
+        to 32, of 8 up to 64, and so on.
+    latent_dim, width : int
+        Length of a latent vector; filters of the first layer, which each following
+        one doubles, up to ``8 * width``.
 
     Returns
     -------
@@ -51,8 +49,7 @@ def build_encoder(image_shape=(32, 32, 1), latent_dim=16, width=16):
     Raises
     ------
     ValueError
-        If the networks cannot take this size; the message names the nearest
-        sizes that work.
+        For another size, naming the nearest ones that work.
     """
     halvings = check_sizes(image_shape, latent_dim=latent_dim, width=width)
     network = keras.Sequential([layers.Input(image_shape)], name="encoder")
@@ -72,13 +69,11 @@ def build_decoder(image_shape=(32, 32, 1), latent_dim=16, width=16):
 
     Parameters
     ----------
-    image_shape : tuple of int
-        (height, width, channels), with the same limits as `build_encoder`.
-    latent_dim : int
-        Length of a latent vector.
+    image_shape, latent_dim
+        As in `build_encoder`.
     width : int
-        Filters of the last hidden layer; each layer before it has twice as
-        many, up to ``8 * width``.
+        Filters of the last hidden layer, twice as many in each layer before it, up
+        to ``8 * width``.
 
     Returns
     -------
@@ -90,8 +85,7 @@ def build_decoder(image_shape=(32, 32, 1), latent_dim=16, width=16):
     Raises
     ------
     ValueError
-        If the networks cannot make this size; the message names the nearest
-        sizes that work.
+        As in `build_encoder`.
     """
     halvings = check_sizes(image_shape, latent_dim=latent_dim, width=width)
     height, columns = (side // 2**halvings for side in image_shape[:2])
@@ -251,7 +245,7 @@ class VAE(ImageModel):
     Raises
     ------
     ValueError
-        If the two networks do not fit together, or a parameter is out of range.
+        For networks that do not fit together or a parameter out of range.
 
     Notes
     -----
