@@ -16,8 +16,9 @@ from PIL import Image
 from skimage import data
 
 import tfgen
-from tfgen import commands, pretrained
+from tfgen import pretrained
 from tfgen.__main__ import main
+from tfgen.commands import evaluate as commands
 
 COLOR = data.astronaut()[100:140, 150:200]  # 50 x 40 pixels
 GREY = data.camera()[200:240, 200:250]

@@ -257,8 +257,8 @@ def run_command(name, options):
         with hide_log():
             check_tensorflow()
             check_backend()
-            from tfgen import commands
-        getattr(commands, name)(**options)
+            from tfgen.commands import evaluate
+        getattr(evaluate, name)(**options)
     except (Problem, ValueError, OSError, MemoryError) as error:
         text = str(error) or type(error).__name__
         print("error:", " ".join(text.split()), file=sys.stderr)
