@@ -291,7 +291,7 @@ def test_noise_that_is_too_strong(fails):
 
 
 def test_an_enlargement_that_is_too_large(fails, monkeypatch):
-    monkeypatch.setattr(commands.files, "MAX_PIXELS", 10_000)
+    monkeypatch.setattr(commands.photo_files, "MAX_PIXELS", 10_000)
     line = "restore grey.png --task upscale --scale 3 -o out.png"
     fails(line, "A picture of 150 x 120 has more than")
 

@@ -15,8 +15,9 @@ import keras
 import numpy as np
 from PIL import Image
 
-from tfgen import corruption, files, metrics, pretrained
+from tfgen import corruption, metrics, pretrained
 from tfgen.classics import CLASSICS
+from tfgen.commands import photo_files
 from tfgen.restoration import Restorer, estimate_noise
 
 TOLD = {"denoise": "sigma", "inpaint": "mask", "upscale": "scale"}  # beside the image
@@ -63,15 +64,15 @@ def restore(
     options = check_options(task, sigma=sigma, mask=mask, scale=scale)
     if task != "denoise" and not options:
         raise ValueError(f"--task {task} needs --{TOLD[task]}.")
-    files.choose_format(output, None)
-    files.check_output(output, force, photo)
+    photo_files.choose_format(output, None)
+    photo_files.check_output(output, force, photo)
     source = read_photo(photo)
-    form = files.choose_format(output, source, scale or 1)
+    form = photo_files.choose_format(output, source, scale or 1)
     if task == "inpaint":
         mask = read_mask(mask, source)
     restorer = choose_network(task, source.pixels.shape[-1], scale, weights)
 
-    image = files.to_floats(source.pixels)
+    image = photo_files.to_floats(source.pixels)
     summary = ""
     if task == "denoise":
         estimated = sigma in (None, "auto")
@@ -84,13 +85,13 @@ def restore(
         restored = run_network(restorer, image, known, **settings)
 
     depth = source.pixels.dtype if form.deep else np.uint8
-    source.pixels = files.to_integers(restored, depth)
+    source.pixels = photo_files.to_integers(restored, depth)
     height, width = source.pixels.shape[:2]
     if source.alpha is not None:
         alpha = Image.fromarray(source.alpha)
         alpha = alpha.resize((width, height), Image.Resampling.BICUBIC)
         source.alpha = np.asarray(alpha)
-    files.write_photo(output, source)
+    photo_files.write_photo(output, source)
     seconds = time.perf_counter() - start
     print(f"{output}: {width} x {height} pixels, {seconds:.1f} s{summary}")
 
@@ -160,7 +161,7 @@ def evaluate(
     if border is None:
         border = scale if task == "upscale" else 0
     if table:
-        files.check_output(table, force)
+        photo_files.check_output(table, force)
     pairs = list_images(folder, task, scale)
     network = functools.cache(
         lambda channels: choose_network(task, channels, scale, weights)
@@ -213,13 +214,15 @@ def find_images(folder):
     if not found:
         raise ValueError(
             f"There is no image in {folder}; files that end in "
-            f"{' '.join(files.EXTENSIONS)} are looked for."
+            f"{' '.join(photo_files.EXTENSIONS)} are looked for."
         )
     return found
 
 
 def is_image(path):
-    return path.suffix.lower() in files.EXTENSIONS and not path.name.startswith(".")
+    return path.suffix.lower() in photo_files.EXTENSIONS and not path.name.startswith(
+        "."
+    )
 
 
 def damage(large, small, task, sigma, scale, seed):
@@ -253,9 +256,9 @@ def damage(large, small, task, sigma, scale, seed):
 def read_clean(path):
     """An image file as floats; transparent pixels over white."""
     photo = read_photo(path)
-    image = files.to_floats(photo.pixels)
+    image = photo_files.to_floats(photo.pixels)
     if photo.alpha is not None:
-        image = 1 - files.to_floats(photo.alpha)[..., None] * (1 - image)
+        image = 1 - photo_files.to_floats(photo.alpha)[..., None] * (1 - image)
     return image
 
 
@@ -273,7 +276,7 @@ def score(clean, results, **options):
     """PSNR and SSIM of each result, clipped and rounded as a file would hold it."""
     scores = []
     for result in results:
-        rounded = files.to_floats(files.to_integers(np.clip(result, 0, 1)))
+        rounded = photo_files.to_floats(photo_files.to_integers(np.clip(result, 0, 1)))
         for measure in MEASURES.values():
             scores.append(float(measure(clean[None], rounded[None], **options)[0]))
     return scores
@@ -307,7 +310,7 @@ def write_table(path, methods, names, rows):
     heads = [f"{method} {measure}" for method in methods for measure in MEASURES]
     writer.writerow(["image", *heads])
     writer.writerows([name, *row] for name, row in zip(names, rows, strict=True))
-    with files.replacing(path) as file:
+    with photo_files.replacing(path) as file:
         file.write(text.getvalue().encode())
 
 
@@ -340,7 +343,7 @@ def check_sigma(sigma):
 
 def read_photo(path):
     """Read a photo and say what is lost."""
-    photo = files.read_photo(path)
+    photo = photo_files.read_photo(path)
     for note in photo.notes:
         print(f"note: {path}: {note}", file=sys.stderr)
     return photo
