@@ -18,7 +18,9 @@ from skimage import data
 import tfgen
 from tfgen import pretrained
 from tfgen.__main__ import main
-from tfgen.commands import evaluate as commands
+from tfgen.commands import evaluate as evaluation
+from tfgen.commands import photo_files
+from tfgen.commands import restore as restoring
 
 COLOR = data.astronaut()[100:140, 150:200]  # 50 x 40 pixels
 GREY = data.camera()[200:240, 200:250]
@@ -198,7 +200,7 @@ def test_photos_of_odd_shapes(here, shape, task):
 
 
 def test_progress_of_large_photos_is_no_result(here, capsys, monkeypatch):
-    monkeypatch.setattr(commands, "LARGE", 2000)
+    monkeypatch.setattr(restoring, "LARGE", 2000)
     assert main("restore grey.png --task denoise -o out.png".split()) == 0
     printed = capsys.readouterr()
     assert "1/1" in printed.err
@@ -291,7 +293,7 @@ def test_noise_that_is_too_strong(fails):
 
 
 def test_an_enlargement_that_is_too_large(fails, monkeypatch):
-    monkeypatch.setattr(commands.photo_files, "MAX_PIXELS", 10_000)
+    monkeypatch.setattr(photo_files, "MAX_PIXELS", 10_000)
     line = "restore grey.png --task upscale --scale 3 -o out.png"
     fails(line, "A picture of 150 x 120 has more than")
 
@@ -535,7 +537,7 @@ def test_an_interrupted_evaluation_writes_no_table(here, monkeypatch, capsys):
             raise KeyboardInterrupt
         return original(*arguments, **options)
 
-    original = commands.score
-    monkeypatch.setattr(commands, "score", interrupt)
+    original = evaluation.compare
+    monkeypatch.setattr(evaluation, "compare", interrupt)
     assert main("evaluate . --task inpaint --csv table.csv".split()) == 130
     assert not os.path.exists("table.csv") and "mean" not in capsys.readouterr().out

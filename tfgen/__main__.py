@@ -1,6 +1,7 @@
 """The command line: `python -m tfgen check`, `restore` and `evaluate`."""
 
 import argparse
+import importlib
 import os
 import sys
 
@@ -15,8 +16,8 @@ def run_command(name, options):
         with check.hide_log():
             check.check_tensorflow()
             check.check_backend()
-            from tfgen.commands import evaluate
-        getattr(evaluate, name)(**options)
+            module = importlib.import_module(f"tfgen.commands.{name}")
+        getattr(module, name)(**options)
     except (check.Problem, ValueError, OSError, MemoryError) as error:
         text = str(error) or type(error).__name__
         print("error:", " ".join(text.split()), file=sys.stderr)
