@@ -58,3 +58,14 @@ def test_help_names_every_command(capsys):
     assert ended.value.code == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in ("check", "restore", "evaluate"))
+
+
+def test_the_parser_imports_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['-m']; import tfgen.__main__; "
+        "print(*{'keras', 'numpy', 'PIL', 'tensorflow'} & set(sys.modules))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "\n"

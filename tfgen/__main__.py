@@ -112,10 +112,16 @@ def main(arguments=None):
     commands.add_parser("check", help="tell what is wrong here, and the fix")
     for command in (add_restore(commands), add_evaluate(commands)):
         command.add_argument(
-            "--task", required=True, choices=("denoise", "inpaint", "upscale")
+            "--task",
+            required=True,
+            choices=("denoise", "inpaint", "upscale"),
+            help="remove noise, fill holes or enlarge",
         )
         command.add_argument(
-            "--scale", type=int, choices=(2, 3, 4), help="upscale: how many times"
+            "--scale",
+            type=int,
+            choices=(2, 3, 4),
+            help="upscale: how many times (evaluate: default 4)",
         )
         command.add_argument(
             "--ensemble",
