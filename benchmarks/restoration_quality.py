@@ -22,23 +22,23 @@ import numpy as np
 
 import tfgen
 from tfgen.data import Photos
-from tfgen.measures.classics import CLASSICS
+from tfgen.measures.classics import CLASSICS, enlarge_bicubic
+from tfgen.measures.restoring import compare, print_scores, untouched
 
 
 def load_images(folder, channels):
-    """The names and the images, (height, width, channels) each."""
-    if folder:
-        source, split = folder, "all"
-    else:
-        source, split = "photos", "test"
+    """The clean images by name, (height, width, channels) each."""
+    source, split = (folder, "all") if folder else ("photos", "test")
     dataset = tfgen.load_dataset(
         source, split, channels=channels, batch_size=None, shuffle=False
     )
     images = list(dataset.as_numpy_iterator())
     if folder:
-        return [f"image {number}" for number in range(1, len(images) + 1)], images
-    examples = Photos().as_dataset(split=split).as_numpy_iterator()
-    return [example["name"].decode() for example in examples], images
+        names = [f"image {number}" for number in range(1, len(images) + 1)]
+    else:
+        examples = Photos().as_dataset(split=split).as_numpy_iterator()
+        names = [example["name"].decode() for example in examples]
+    return dict(zip(names, images, strict=True))
 
 
 def crop(image, multiple, side=None):
@@ -50,98 +50,62 @@ def crop(image, multiple, side=None):
     return image[top : top + sizes[0], left : left + sizes[1]]
 
 
-def compare(title, names, images, corruption, network, methods, **options):
-    """Damage every image, restore it in every way and print the scores.
-
-    `methods` maps a name to a function of (damaged image, what is known of it);
-    `options` are those of `tfgen.psnr`.
-    """
-    restorer = tfgen.load_pretrained(network)
-    methods = {
-        **methods,
-        network: lambda image, known: restorer.restore(image, **known),
-    }
-    width = max(map(len, [*names, "mean"]))
+def print_table(title, images, corrupt, methods, **options):
+    """Corrupt every image, restore it in every way and print the scores."""
     print(f"\n{title}")
-    print(f"{'':{width}}", *(f"{name:>14}" for name in methods))
-    table = []
-    for seed, (name, image) in enumerate(zip(names, images, strict=True)):
-        damaged = corruption(image[None], seed=seed)
-        known = {key: values[0].numpy() for key, values in damaged.items()}
-        damaged = known.pop("image")
-        results = [
-            np.clip(method(damaged, known), 0, 1)[None] for method in methods.values()
-        ]
-        table.append(
-            [
-                [measure(image[None], result, **options)[0] for result in results]
-                for measure in (tfgen.psnr, tfgen.ssim)
-            ]
-        )
-        print_row(f"{name:{width}}", table[-1])
-    print_row(f"{'mean':{width}}", np.mean(table, axis=0))
-
-
-def print_row(name, scores):
-    cells = zip(*scores, strict=True)
-    print(name, *(f"{psnr:7.2f} {ssim:.4f}" for psnr, ssim in cells), flush=True)
-
-
-def untouched(image, known):
-    return image
+    scores = (
+        compare(image, corrupt(image[None], seed=seed), methods, **options)
+        for seed, image in enumerate(images.values())
+    )
+    print_scores(images, methods, scores)
 
 
 def compare_denoisers(folder, side):
-    def tell(denoise):
-        return lambda image, known: denoise(image, float(known["sigma"][0]))
-
-    classics = {name: tell(f) for name, f in CLASSICS["denoise"].items()}
     for channels, sigma in ((1, 15), (1, 25), (1, 50), (3, 25)):
-        names, images = load_images(folder, channels)
-        compare(
+        images = load_images(folder, channels)
+        network = "denoise" if channels == 1 else "denoise_color"
+        print_table(
             f"denoise, {'grey' if channels == 1 else 'colour'}, sigma {sigma}",
-            names,
-            [crop(image, 1, side) for image in images],
+            {name: crop(image, 1, side) for name, image in images.items()},
             functools.partial(tfgen.add_gaussian_noise, sigma=float(sigma)),
-            "denoise" if channels == 1 else "denoise_color",
-            {"noisy": untouched, **classics},
+            {
+                "noisy": untouched,
+                **CLASSICS["denoise"],
+                network: tfgen.load_pretrained(network).restore,
+            },
         )
 
 
 def compare_inpainters(folder, side):
-    fill = CLASSICS["inpaint"]["biharmonic"]
-    names, images = load_images(folder, 3)
-    compare(
+    images = load_images(folder, 3)
+    print_table(
         "inpaint, scratches",
-        names,
-        [crop(image, 1, min(side or 256, 256)) for image in images],
+        {name: crop(x, 1, min(side or 256, 256)) for name, x in images.items()},
         tfgen.mask_scratches,
-        "inpaint",
         {
             "damaged": untouched,
-            "biharmonic": lambda image, known: fill(image, known["mask"]),
+            **CLASSICS["inpaint"],
+            "inpaint": tfgen.load_pretrained("inpaint").restore,
         },
     )
 
 
 def compare_upscalers(folder, side):
-    enlarge = CLASSICS["upscale"]["bicubic"]
-    names, images = load_images(folder, 3)
-    images = [x if np.ptp(x, axis=-1).any() else x[..., :1] for x in images]
+    images = {
+        name: image if np.ptp(image, axis=-1).any() else image[..., :1]
+        for name, image in load_images(folder, 3).items()
+    }
     for scale in (2, 3, 4):
         network = f"upscale_x{scale}"
-        restore = functools.partial(
-            tfgen.load_pretrained(network).restore, ensemble=True
-        )
-        compare(
+        restore = tfgen.load_pretrained(network).restore
+        print_table(
             f"upscale, {scale} times, luma",
-            names,
-            [crop(image, scale, side) for image in images],
+            {name: crop(image, scale, side) for name, image in images.items()},
             functools.partial(tfgen.downsample, scale=scale),
-            network,
             {
-                "bicubic": lambda image, known, scale=scale: enlarge(image, scale),
-                "eight ways": lambda image, known, restore=restore: restore(image),
+                "bicubic": functools.partial(enlarge_bicubic, scale=scale),
+                "eight ways": functools.partial(restore, ensemble=True),
+                network: restore,
             },
             luma=True,
             border=scale,

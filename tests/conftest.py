@@ -38,3 +38,54 @@ def notebook(monkeypatch):
     monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
     monkeypatch.setattr("IPython.display.display", display)
     return displayed
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Load small networks in place of the trained ones; list their names."""
+    from small_networks import build_restorer
+
+    from tfgen import weights as pretrained
+
+    names = []
+
+    def load(name):
+        names.append(name)
+        return build_restorer(name)
+
+    monkeypatch.setattr(pretrained, "load_pretrained", load)
+    return names
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, asked):
+    """The folder to work in, with a photo in colour and one in grey; see `asked`."""
+    from PIL import Image
+    from small_networks import COLOR, GREY
+
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(COLOR).save("color.png")
+    Image.fromarray(GREY).save("grey.png")
+    return tmp_path
+
+
+@pytest.fixture
+def fails(here, capsys):
+    """Check that a command ends in one line and leaves the folder as it was."""
+    from tfgen.__main__ import main
+
+    def contents():
+        return {path: path.is_file() and path.read_bytes() for path in here.rglob("*")}
+
+    def check(line, expected):
+        before = contents()
+        capsys.readouterr()
+        assert main(line.split()) == 2
+        printed = capsys.readouterr()
+        assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
+        assert expected in printed.err
+        assert "mean" not in printed.out
+        assert contents() == before
+        return printed
+
+    return check

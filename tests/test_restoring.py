@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from tfgen.measures.restoring import psnr, ssim
+from tfgen.measures.restoring import compare, print_scores, psnr, ssim, untouched
 
 
 def pair(channels=3, count=3, height=32, width=45):
@@ -121,3 +121,70 @@ def test_ssim_needs_a_window():
     with pytest.raises(ValueError, match="10 x 10 within the border"):
         ssim(GREY, GREY, border=3)
     assert ssim(GREY[:, :11], GREY[:, :11]) == pytest.approx(1)
+
+
+# --- several methods ---
+
+
+def test_methods_are_told_what_is_known_and_compared():
+    (clean,), (noisy,) = pair(count=1)
+    damaged = {
+        "image": noisy[None],
+        "sigma": np.array([[25.0]], np.float32),
+        "mask": np.ones((1, 32, 45, 1), np.float32),
+    }
+
+    def method(image, sigma, mask):
+        np.testing.assert_array_equal(image, noisy)
+        assert isinstance(sigma, float) and sigma == 25 and mask.shape == (32, 45, 1)
+        return image + 0.5
+
+    methods = {"as it is": untouched, "brighter": method}
+    scores = compare(clean, damaged, methods)
+    for row, image in zip(scores, (noisy, np.minimum(noisy + 0.5, 1)), strict=True):
+        expected = [f(clean[None], image[None])[0] for f in (psnr, ssim)]
+        np.testing.assert_array_equal(row, expected)
+    (scores,) = compare(clean, damaged, {"as it is": untouched}, luma=True, border=4)
+    expected = [
+        f(clean[None], noisy[None], luma=True, border=4)[0] for f in (psnr, ssim)
+    ]
+    np.testing.assert_array_equal(scores, expected)
+
+
+def test_results_are_rounded_as_a_file_would_hold_them():
+    (clean,), _ = pair(count=1)
+    stored = np.rint(clean * 255).astype(np.uint8) / np.float32(255)
+    damaged = {"image": clean[None]}
+    whole, rounded = (
+        compare(stored, damaged, {"": untouched}, round_to_bytes=rounds)[0, 0]
+        for rounds in (False, True)
+    )
+    assert rounded == np.inf > whole
+
+
+def test_a_method_that_returns_another_shape_is_refused():
+    (clean,), (noisy,) = pair(count=1)
+    with pytest.raises(ValueError, match="but the restored ones"):
+        compare(clean, {"image": noisy[None, ::2]}, {"small": untouched})
+
+
+def test_scores_are_printed_as_they_come_with_their_means(capsys):
+    def score():
+        yield np.array([[20, 0.5], [30, 0.7]])
+        assert "short" in capsys.readouterr().out
+        yield np.array([[24.126, 0.6], [np.inf, 1]])
+
+    rows = print_scores(["short", "longer.png"], ["noisy", "network"], score())
+    assert capsys.readouterr().out == (
+        "longer.png    24.13 0.6000      inf 1.0000\n"
+        "mean          22.06 0.5500      inf 0.8500\n"
+    )
+    np.testing.assert_allclose(rows[-1], [[22.063, 0.55], [np.inf, 0.85]])
+    assert rows.shape == (3, 2, 2)
+    print_scores(["a"], ["noisy"], [np.array([[9.0, 0.25]])])
+    assert capsys.readouterr().out == (
+        "                noisy\n"
+        "image     PSNR   SSIM\n"
+        "a         9.00 0.2500\n"
+        "mean      9.00 0.2500\n"
+    )

@@ -77,3 +77,87 @@ def _comparable(images, restored, luma, border):
         weights = 219 / 255 * LUMA[:, None].astype(np.float32)
         images, restored = (x @ weights + 16 / 255 for x in (images, restored))
     return images, restored
+
+
+# --- Restoration by several methods -----------------------------------------
+
+
+def compare(clean, damaged, methods, *, round_to_bytes=False, **options):
+    """PSNR and SSIM of a damaged image after each of several methods.
+
+    Parameters
+    ----------
+    clean : array, (height, width, channels)
+        Floats in [0, 1].
+    damaged : dict of str to array, (1, ...)
+        ``"image"`` and what is known of it, ``"sigma"`` or ``"mask"``: what the
+        functions of `tfgen.data.corruptions` return for ``clean[None]``.
+    methods : dict of str to callable
+        Each is called as ``method(image)``, ``method(image, sigma=25.0)`` or
+        ``method(image, mask=mask)``, by what is known, as `tfgen.measures.classics` and
+        ``restorer.restore`` are. What it returns is clipped to [0, 1].
+    round_to_bytes : bool
+        Whether it is also rounded to 256 levels, as an image file would be.
+    **options
+        ``luma`` and ``border``, as for `psnr`.
+
+    Returns
+    -------
+    numpy.ndarray, (methods, 2)
+
+    Raises
+    ------
+    ValueError
+        What `psnr`, `ssim` or a method raises.
+    """
+    known = {name: np.asarray(values)[0] for name, values in damaged.items()}
+    image = known.pop("image")
+    if "sigma" in known:
+        known["sigma"] = float(known["sigma"][0])
+    scores = []
+    for method in methods.values():
+        restored = np.clip(method(image, **known), 0, 1)
+        if round_to_bytes:
+            restored = np.rint(restored * 255) / 255
+        pair = clean[None], restored[None]
+        scores.append([psnr(*pair, **options)[0], ssim(*pair, **options)[0]])
+    return np.array(scores, np.float64)
+
+
+def untouched(image, **known):
+    """The method to which others are compared: the damaged image as it is."""
+    return image
+
+
+def print_scores(names, methods, scores):
+    """Print a table of PSNR and SSIM, each row as soon as it is known, and the means.
+
+    Parameters
+    ----------
+    names, methods : collection of str
+        The images, a row each, and the columns.
+    scores : iterable of array, (methods, 2)
+        What `compare` returns for each image.
+
+    Returns
+    -------
+    numpy.ndarray, (images + 1, methods, 2)
+        The rows; the last is the mean of the others.
+    """
+    width = max(map(len, [*names, "image"]))
+
+    def print_row(name, cells):
+        print(f"{name:<{width}}", *(f"{cell:>15}" for cell in cells), flush=True)
+
+    def print_pairs(name, row):
+        print_row(name, ["{:.2f} {:.4f}".format(*pair) for pair in row])
+
+    print_row("", methods)
+    print_row("image", ["PSNR   SSIM"] * len(methods))
+    rows = []
+    for name, row in zip(names, scores, strict=True):
+        print_pairs(name, row)
+        rows.append(row)
+    rows.append(np.mean(rows, axis=0))
+    print_pairs("mean", rows[-1])
+    return np.array(rows)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from tfgen import files
-from tfgen.files import Photo, read_photo, write_photo
+from tfgen.commands import photo_files
+from tfgen.commands.photo_files import Photo, read_photo, write_photo
 
 RNG = np.random.default_rng(0)
 COLOR = RNG.integers(0, 256, (20, 30, 3), np.uint8)
@@ -50,27 +50,21 @@ def encode(array, form, **options):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_integers_survive_floats(dtype):
     every = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(16, -1, 1)
-    floats = files.to_floats(every)
+    floats = photo_files.to_floats(every)
     assert floats.dtype == np.float32
     assert floats.min() == 0 and floats.max() == 1
-    np.testing.assert_array_equal(files.to_integers(floats, dtype), every)
+    np.testing.assert_array_equal(photo_files.to_integers(floats, dtype), every)
 
 
 def test_floats_are_rounded_not_cut():
-    pixels = files.to_integers(np.array([[0.4, 0.6, 254.6]], np.float32) / 255)
+    pixels = photo_files.to_integers(np.array([[0.4, 0.6, 254.6]], np.float32) / 255)
     assert pixels.tolist() == [[0, 1, 255]]
-
-
-def test_the_folder_reader_knows_the_same_extensions():
-    from tfgen.data import folder
-
-    assert files.EXTENSIONS == folder.EXTENSIONS
 
 
 # --- Reading ----------------------------------------------------------------
 
 
-def test_modes_keep_what_they_hold(tmp_path):
+def test_modes_keep_what_they_hold(tmp_path, capsys):
     alpha = Image.fromarray(ALPHA)
     grey_alpha, color_alpha = Image.fromarray(GREY), Image.fromarray(COLOR)
     grey_alpha.putalpha(alpha)
@@ -95,7 +89,7 @@ def test_modes_keep_what_they_hold(tmp_path):
         photo = read_photo(path)
         np.testing.assert_array_equal(photo.pixels, pixels, err_msg=name)
         assert photo.pixels.dtype == (np.uint16 if name == "deep" else np.uint8)
-        assert photo.notes == ()
+        assert capsys.readouterr().err == "", name
         if transparency is None:
             assert photo.alpha is None, name
         else:
@@ -122,23 +116,23 @@ def test_cmyk_becomes_rgb(tmp_path):
     assert photo.pixels.shape == (8, 8, 3) and photo.pixels.min() > 250
 
 
-def test_deep_color_is_read_as_8_bits_and_says_so(tmp_path):
+def test_deep_color_is_read_as_8_bits_and_says_so(tmp_path, capsys):
     path = tmp_path / "deep.png"
     values = struct.pack(">6H", 0, 0x1234, 0x5678, 0x9ABC, 0xDEF0, 0xFFFF)
     path.write_bytes(png(2, 1, 2, b"\0" + values, depth=16))
     photo = read_photo(path)
     assert photo.pixels.dtype == np.uint8 and photo.pixels.shape == (1, 2, 3)
     assert abs(photo.pixels[0, 1] - np.array([0x9B, 0xDE, 0xFF])).max() <= 1
-    assert "16-bit" in photo.notes[0]
+    assert "16-bit" in capsys.readouterr().err
 
 
-def test_deep_grey_with_alpha_stays_grey(tmp_path):
+def test_deep_grey_with_alpha_stays_grey(tmp_path, capsys):
     path = tmp_path / "deep.png"
     path.write_bytes(png(1, 2, 4, b"\0\x80\0\xff\xff\0\x10\0\0\0", depth=16))
     photo = read_photo(path)
     assert photo.pixels.ravel().tolist() == [0x80, 0x10]
     assert photo.alpha.ravel().tolist() == [255, 0]
-    assert "16-bit" in photo.notes[0]
+    assert "16-bit" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -159,13 +153,14 @@ def test_photos_are_turned_upright(tmp_path, orientation, pixels):
     np.testing.assert_array_equal(read_photo(copy).pixels, photo.pixels)
 
 
-def test_the_first_picture_of_an_animation(tmp_path):
+def test_the_first_picture_of_an_animation(tmp_path, capsys):
     path = tmp_path / "film.gif"
     white, black = Image.new("L", (9, 9), 255), Image.new("L", (9, 9))
     white.save(path, save_all=True, append_images=[black])
     photo = read_photo(path)
     assert photo.pixels.min() == 255
-    assert photo.notes == ("only the first of 2 pictures was read",)
+    note = f"note: {path}: only the first of 2 pictures was read\n"
+    assert capsys.readouterr().err == note
 
 
 @pytest.mark.parametrize("values", [[[0.5]], [[70000]], [[-1]]])
@@ -225,13 +220,13 @@ def test_large_photos_are_read_without_a_warning(tmp_path, monkeypatch):
 # --- Writing ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("extension", files.FORMATS)
+@pytest.mark.parametrize("extension", photo_files.FORMATS)
 @pytest.mark.parametrize("pixels", [GREY[..., None], COLOR], ids=["grey", "color"])
 def test_every_format_is_written(tmp_path, extension, pixels):
     path = tmp_path / f"out{extension.upper()}"
     write_photo(path, Photo(np.zeros_like(pixels) + 128))
     with Image.open(path) as image:
-        assert image.format == files.FORMATS[extension].name
+        assert image.format == photo_files.FORMATS[extension].name
         assert image.size == (30, 20)
     assert abs(read_photo(path).pixels.astype(int) - 128).max() <= 2
     assert os.listdir(tmp_path) == [path.name]
@@ -269,44 +264,44 @@ def test_output_that_cannot_be_written(tmp_path, monkeypatch):
     there, link = tmp_path / "there.png", tmp_path / "link.png"
     there.write_text("precious")
     link.symlink_to(there)
-    files.check_output(tmp_path / "new.png", force=False)
-    files.check_output(there, force=True)
+    photo_files.check_output(tmp_path / "new.png", force=False)
+    photo_files.check_output(there, force=True)
     with pytest.raises(ValueError, match="there.png exists; --force"):
-        files.check_output(there, force=False)
+        photo_files.check_output(there, force=False)
     with pytest.raises(ValueError, match="is the input itself; --force"):
-        files.check_output(there, force=False, source=link)
+        photo_files.check_output(there, force=False, source=link)
     for force in (False, True):
         with pytest.raises(ValueError, match="is a folder"):
-            files.check_output(tmp_path, force)
+            photo_files.check_output(tmp_path, force)
     with pytest.raises(ValueError, match="refuses .No such file"):
-        files.check_output(tmp_path / "missing" / "new.png", force=False)
+        photo_files.check_output(tmp_path / "missing" / "new.png", force=False)
     with pytest.raises(ValueError, match="refuses .Not a directory"):
-        files.check_output(there / "new.png", force=False)
+        photo_files.check_output(there / "new.png", force=False)
 
     def refuse(dir):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(ValueError, match="refuses .Permission denied"):
-        files.check_output(tmp_path / "new.png", force=False)
+        photo_files.check_output(tmp_path / "new.png", force=False)
 
 
 def test_formats_that_cannot_hold_the_photo():
     photo = Photo(COLOR, ALPHA)
     for name in ("photo.gif", "photo", "photo.xyz", ".png"):
         with pytest.raises(ValueError, match=r"must end in one of \.png \.jpg"):
-            files.choose_format(name, None)
+            photo_files.choose_format(name, None)
     for name in ("photo.jpg", "photo.bmp"):
         with pytest.raises(ValueError, match="cannot hold the photo's transparency"):
-            files.choose_format(name, photo)
+            photo_files.choose_format(name, photo)
     wide = Photo(np.zeros((1, 5000, 1), np.uint8))
-    files.choose_format("photo.webp", wide, scale=3)
+    photo_files.choose_format("photo.webp", wide, scale=3)
     with pytest.raises(ValueError, match="20000 x 4, but WEBP ends at 16383"):
-        files.choose_format("photo.webp", wide, scale=4)
+        photo_files.choose_format("photo.webp", wide, scale=4)
     large = Photo(np.zeros((4000, 4000, 1), np.uint8))
-    files.choose_format("photo.png", large, scale=3)
+    photo_files.choose_format("photo.png", large, scale=3)
     with pytest.raises(ValueError, match="16000 x 16000 has more than 150 million"):
-        files.choose_format("photo.png", large, scale=4)
+        photo_files.choose_format("photo.png", large, scale=4)
 
 
 @pytest.mark.parametrize(

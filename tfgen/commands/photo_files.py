@@ -7,6 +7,7 @@ names the file.
 
 import dataclasses
 import os
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -18,8 +19,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tfgen.writing import replacing
 
 MAX_PIXELS = 150_000_000  # of a photo to read or to write
-
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
 @dataclasses.dataclass
@@ -34,14 +33,11 @@ class Photo:
         255 where the picture is opaque.
     icc_profile : bytes or None
         What the numbers mean, as colours.
-    notes : tuple of str
-        What the file holds but the picture does not.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None
     icc_profile: bytes | None = None
-    notes: tuple[str, ...] = ()
 
 
 def to_floats(pixels):
@@ -65,7 +61,8 @@ def read_photo(path):
 
     Upright (EXIF), of an animation the first picture; a palette, CMYK and the like
     become red, green and blue. Grey of 16 bits stays so; Pillow reads colour of 16
-    bits as 8.
+    bits as 8. A note on standard error says what the file holds but the photo does
+    not.
 
     Parameters
     ----------
@@ -85,9 +82,14 @@ def read_photo(path):
         warnings.simplefilter("ignore")  # what matters is raised
         try:
             with Image.open(path) as image:
-                return _read(image)
+                check_size(*image.size)
+                losses = list(_find_losses(image))  # before decoding changes the tiles
+                photo = _decode(image)
         except Exception as error:  # Pillow raises many kinds for damaged files
             raise ValueError(f"Cannot read {path}: {_reason(error, path)}.") from None
+    for loss in losses:
+        print(f"note: {path}: {loss}", file=sys.stderr)
+    return photo
 
 
 def check_size(width, height):
@@ -99,16 +101,18 @@ def check_size(width, height):
         )
 
 
-def _read(image):
-    check_size(*image.size)
-    notes = []
+def _find_losses(image):
     layout = str(image.tile)  # such as "RGB;16B", which the mode "RGB" does not tell
     if ";16" in layout and not image.mode.startswith("I"):
-        notes.append("16-bit colour or transparency was read as 8 bits")
+        yield "16-bit colour or transparency was read as 8 bits"
     if "I;16" in image.mode and "transparency" in image.info:
-        notes.append("a grey level that is transparent was read as opaque")
+        yield "a grey level that is transparent was read as opaque"
     if getattr(image, "n_frames", 1) > 1:
-        notes.append(f"only the first of {image.n_frames} pictures was read")
+        yield f"only the first of {image.n_frames} pictures was read"
+
+
+def _decode(image):
+    layout = str(image.tile)  # such as "LA;16B", read in the mode "RGBA"
     icc_profile = image.info.get("icc_profile")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
@@ -125,7 +129,7 @@ def _read(image):
         pixels = np.asarray(image).reshape(image.height, image.width, len(mode))
         alpha = pixels[..., -1] if transparent else None
         pixels = pixels[..., : len(mode) - transparent]
-    return Photo(pixels, alpha, icc_profile, tuple(notes))
+    return Photo(pixels, alpha, icc_profile)
 
 
 def _reason(error, path):

@@ -1,0 +1,183 @@
+"""`python -m tfgen evaluate` as it is typed, with small untrained networks."""
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from small_networks import COLOR, GREY, build_restorer
+
+import tfgen
+from tfgen.__main__ import main
+from tfgen.commands import evaluate as evaluation
+
+
+def evaluate(line, capsys):
+    """Run `evaluate`; return its first line, heads and rows of numbers by name."""
+    assert main(["evaluate", *line.split()]) == 0
+    first, methods, heads, *lines = capsys.readouterr().out.splitlines()
+    assert len({len(line) for line in (methods, heads, *lines)}) == 1, "aligned"
+    rows = {line.split()[0]: [float(x) for x in line.split()[1:]] for line in lines}
+    assert heads.split()[1:] == ["PSNR", "SSIM"] * len(methods.split())
+    return first, methods.split(), rows
+
+
+def quality(clean, image, **options):
+    """PSNR and SSIM of what a file of 8 bits would hold."""
+    image = np.rint(np.clip(image, 0, 1) * 255).astype(np.float32) / 255
+    pair = clean[None], image[None]
+    return [tfgen.psnr(*pair, **options)[0], tfgen.ssim(*pair, **options)[0]]
+
+
+def check_scores(rows, name, expected):
+    np.testing.assert_allclose(rows[name], np.ravel(expected), atol=0.006)
+
+
+def test_evaluate_denoise(here, capsys, asked):
+    first, methods, rows = evaluate(". --task denoise --sigma 30 --seed 5", capsys)
+    assert "sigma 30" in first and "seed 5" in first
+    assert methods == ["noisy", "gaussian", "tv", "nlm", "wavelet", "network"]
+    assert list(rows) == ["color.png", "grey.png", "mean"]
+    assert asked == ["denoise_color", "denoise"]
+    clean = GREY.astype(np.float32)[..., None] / 255
+    noisy = tfgen.add_gaussian_noise(clean[None], np.array([5, 1]), sigma=30)
+    noisy = noisy["image"][0].numpy()
+    assert noisy.min() < 0, "not clipped"
+    restored = build_restorer("denoise").restore(noisy, sigma=30)
+    check_scores({"grey": rows["grey.png"][:2]}, "grey", quality(clean, noisy))
+    check_scores({"grey": rows["grey.png"][-2:]}, "grey", quality(clean, restored))
+    check_scores(rows, "mean", np.mean([rows["color.png"], rows["grey.png"]], axis=0))
+    noisy_psnr, *_ = rows["mean"]
+    assert rows["mean"][4] > noisy_psnr + 3, "total variation removes noise"
+
+
+def test_evaluate_inpaint(here, capsys):
+    _, methods, rows = evaluate(". --task inpaint", capsys)
+    assert methods == ["masked", "biharmonic", "network"]
+    clean = COLOR.astype(np.float32) / 255
+    damaged = tfgen.mask_scratches(clean[None], np.array([0, 0]))
+    image, mask = (damaged[name][0].numpy() for name in ("image", "mask"))
+    restored = build_restorer("inpaint").restore(image, mask=mask)
+    expected = [quality(clean, image), quality(clean, restored)]
+    check_scores({"color": rows["color.png"][:2]}, "color", expected[0])
+    check_scores({"color": rows["color.png"][-2:]}, "color", expected[1])
+    assert rows["mean"][2] > rows["mean"][0] + 3, "biharmonic fills"
+
+
+@pytest.mark.parametrize("options", ["", "--luma --border 0"])
+def test_evaluate_upscale(here, capsys, options):
+    _, methods, rows = evaluate(f". --task upscale --scale 3 {options}", capsys)
+    assert methods == ["bicubic", "network"]
+    clean = COLOR[:39, :48].astype(np.float32) / 255
+    small = tfgen.downsample(clean[None], scale=3)["image"]
+    images = [
+        np.clip(tf.image.resize(small, (39, 48), "bicubic")[0], 0, 1),
+        build_restorer("upscale_x3").restore(small[0].numpy()),
+    ]
+    how = {"luma": True, "border": 0} if options else {"border": 3}
+    check_scores(rows, "color.png", [quality(clean, image, **how) for image in images])
+
+
+def test_evaluate_pairs(here, capsys):
+    small = np.random.default_rng(0).integers(0, 256, (10, 12, 3), np.uint8)
+    os.mkdir("Hr")
+    os.mkdir("lr")
+    for name, ending in (("a", ""), ("b", "x4")):
+        Image.fromarray(COLOR).save(f"Hr/{name}.png")
+        Image.fromarray(small).save(f"lr/{name}{ending}.bmp")
+    _, _, rows = evaluate(". --task upscale", capsys)
+    assert list(rows) == ["a.png", "b.png", "mean"] and rows["a.png"] == rows["b.png"]
+    restored = build_restorer("upscale_x4").restore(small.astype(np.float32) / 255)
+    clean = COLOR[:, :48].astype(np.float32) / 255
+    expected = quality(clean, restored, border=4)
+    check_scores({"network": rows["mean"][2:]}, "network", expected)
+
+
+def test_evaluate_an_ensemble(here, capsys):
+    single, eightfold = (
+        evaluate(f". --task upscale --scale 2 {option}", capsys)
+        for option in ("", "--ensemble")
+    )
+    assert "eight ways" in eightfold[0] and "eight ways" not in single[0]
+    before, after = single[2]["mean"], eightfold[2]["mean"]
+    assert after[:-2] == before[:-2] and after[-2] > before[-2]
+
+
+def test_evaluate_puts_transparent_pixels_over_white(here, capsys):
+    os.mkdir("all")
+    clear = np.dstack([GREY, np.where(GREY > 100, 255, 0).astype(np.uint8)])
+    Image.fromarray(clear).save("all/a.png")
+    Image.fromarray(np.where(GREY > 100, GREY, 255).astype(np.uint8)).save("all/b.png")
+    _, _, rows = evaluate("all --task upscale --scale 2", capsys)
+    assert rows["a.png"] == rows["b.png"]
+
+
+def test_the_table_is_written(here, capsys):
+    _, methods, rows = evaluate(". --task inpaint --csv table.csv", capsys)
+    with open("table.csv", newline="") as file:
+        heads, *lines = csv.reader(file)
+    assert heads[:3] == ["image", "masked PSNR", "masked SSIM"]
+    assert len(heads) == 1 + 2 * len(methods)
+    assert [name for name, *_ in lines] == list(rows)
+    for name, *scores in lines:
+        check_scores(rows, name, [float(score) for score in scores])
+
+
+def test_evaluate_again_gives_the_same(here, capsys):
+    line = ". --task denoise"
+    assert evaluate(line, capsys) == evaluate(line, capsys)
+    _, _, other = evaluate(f"{line} --seed 1", capsys)
+    assert other != evaluate(line, capsys)[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("none --task denoise", "none is not a folder."),
+        ("grey.png --task denoise", "grey.png is not a folder."),
+        ("empty --task denoise", "There is no image in empty; files that end in .png"),
+        (". --task denoise --scale 2", "--scale does not go with --task denoise."),
+        (". --task denoise --sigma 76", "sigma is 76, but must be from 0 to 75"),
+        (". --task inpaint --csv grey.png", "grey.png exists; --force overwrites it."),
+        (". --task inpaint --csv no/x.csv", "the folder no refuses"),
+        (". --task inpaint --border -1", "color.png: A border of -1 does not fit"),
+        ("tiny --task inpaint --seed 1", "tiny.png: SSIM looks at 11 x 11 pixels"),
+        ("tiny --task upscale", "tiny.png is too small to be shrunk 4 times."),
+        ("pairs --task upscale", "has no image for pairs/HR/b.png"),
+        ("pairs --task upscale --scale 3", "pairs/LR/a.png is not pairs/HR/a.png shr"),
+    ],
+)
+def test_evaluate_what_does_not_fit(fails, arguments, expected):
+    for folder in ("empty", "tiny", "pairs/HR", "pairs/LR"):
+        os.makedirs(folder)
+    Image.new("L", (300, 3)).save("tiny/tiny.png")
+    for path, side in (("HR/a", 40), ("HR/b", 40), ("LR/a", 10), ("LR/bx3", 13)):
+        Image.new("L", (side, side)).save(f"pairs/{path}.png")
+    fails(f"evaluate {arguments}", expected)
+
+
+def test_a_damaged_image_ends_the_evaluation(fails):
+    Path("cut.png").write_bytes(Path("color.png").read_bytes()[:700])
+    printed = fails(
+        "evaluate . --task inpaint --csv table.csv",
+        "Cannot read cut.png: image file is truncated",
+    )
+    assert "color.png" in printed.out and "grey.png" not in printed.out
+
+
+def test_an_interrupted_evaluation_writes_no_table(here, monkeypatch, capsys):
+    done = []
+
+    def interrupt(*arguments, **options):
+        done.append(1)
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    original = evaluation.compare
+    monkeypatch.setattr(evaluation, "compare", interrupt)
+    assert main("evaluate . --task inpaint --csv table.csv".split()) == 130
+    assert not os.path.exists("table.csv") and "mean" not in capsys.readouterr().out

@@ -1,0 +1,79 @@
+"""What the commands that restore share: a network for the task, and what it is told."""
+
+import sys
+from pathlib import Path
+
+import keras
+
+from tfgen import weights as pretrained
+from tfgen.restoration import Restorer
+
+TOLD = {"denoise": "sigma", "inpaint": "mask", "upscale": "scale"}  # beside the image
+TRAINED, LARGEST = 55, 75  # sigma: up to where networks were trained, what is taken
+
+
+def check_options(task, **options):
+    """The options that are given, or ValueError for one of another task."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name != TOLD[task]:
+            raise ValueError(f"--{name} does not go with --task {task}.")
+    return given
+
+
+def check_sigma(sigma):
+    """Sigma as a float, or ValueError where no network was trained for it."""
+    if not 0 <= sigma <= LARGEST:  # also for NaN
+        raise ValueError(
+            f"sigma is {sigma:.4g}, but must be from 0 to {LARGEST}; the networks were "
+            f"trained for 0 to {TRAINED}."
+        )
+    if sigma > TRAINED:
+        print(
+            f"note: sigma is {sigma:.4g}; the networks were trained for 0 to {TRAINED}",
+            file=sys.stderr,
+        )
+    return float(sigma)
+
+
+def choose_network(task, channels, scale, weights):
+    """The `Restorer` that tfgen ships for a task, or that of a file."""
+    if weights is None:
+        name = {
+            "denoise": "denoise" if channels == 1 else "denoise_color",
+            "inpaint": "inpaint",
+            "upscale": f"upscale_x{scale}",
+        }[task]
+        return pretrained.load_pretrained(name)
+    restorer = load_restorer(Path(weights))
+    told = set(restorer.network.input) - {"image"}
+    fits = {"denoise": told <= {"sigma"}, "inpaint": told == {"mask"}}
+    enlarges = scale if task == "upscale" else 1
+    if not fits.get(task, not told) or restorer.scale != enlarges:
+        raise ValueError(
+            f"The network in {weights} is of no use here: beside the image it is told "
+            f"{' and '.join(sorted(told)) or 'nothing'}, and it enlarges "
+            f"{restorer.scale} times."
+        )
+    return restorer
+
+
+def load_restorer(path):
+    """The `Restorer` in a `.keras` file. Code in it is not run: Keras refuses."""
+    if path.suffix != ".keras" or not path.is_file():
+        raise ValueError(f"Cannot load {path}: no .keras file.")
+    try:
+        restorer = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # a damaged file can raise anything
+        code = "safe_mode" in str(error)
+        reason = "it carries code, which could do anything." if code else error
+        raise ValueError(f"Cannot load {path}: {reason}") from None
+    if not isinstance(restorer, Restorer):
+        raise ValueError(f"{path} holds no tfgen.Restorer.")
+    return restorer
+
+
+def run_network(restorer, image, ensemble=False, verbose=0, **known):
+    """Restore an image, telling the network only what it asks for."""
+    told = {name: known[name] for name in restorer.network.input if name != "image"}
+    return restorer.restore(image, ensemble=ensemble, verbose=verbose, **told)
