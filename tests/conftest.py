@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # two workers may share one
 
 import pytest
 
