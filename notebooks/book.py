@@ -164,10 +164,10 @@ def prepare_data():
 
 def run_tests(paths):
     """Run notebooks with nbval, two at a time; return pytest's exit status."""
-    timed = [path for path in paths if measures_time(path)]
-    others = [path for path in paths if path not in timed]
+    alone = [path for path in paths if must_run_alone(path)]
+    others = [path for path in paths if path not in alone]
     status = 0
-    for group, workers in ((others, WORKERS), (timed, [])):
+    for group, workers in ((others, WORKERS), (alone, [])):
         if group:
             command = [sys.executable, "-m", "pytest", *NBVAL, *workers, *group]
             env = os.environ | QUIET | SHARED
@@ -175,9 +175,10 @@ def run_tests(paths):
     return status
 
 
-def measures_time(path):
-    """Tell whether a notebook compares seconds: no other may run beside it."""
-    return "perf_counter" in path.read_text("utf-8")
+def must_run_alone(path):
+    """Tell whether a cell is tagged `alone`: it compares seconds."""
+    cells = nbformat.read(path, as_version=4).cells
+    return any("alone" in cell.metadata.get("tags", []) for cell in cells)
 
 
 def run_chapter(path):
