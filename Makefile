@@ -8,7 +8,6 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV = .venv
 RUN = $(VENV)/bin/python
 STAMP = $(VENV)/.installed
-NOTEBOOKS = $(wildcard notebooks/[0-9]*.ipynb notebooks/solutions/[0-9]*.ipynb)
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -25,9 +24,8 @@ book: $(STAMP)
 	$(RUN) notebooks/book.py
 
 test: $(STAMP)
-	$(RUN) -m pytest
-	$(if $(NOTEBOOKS),$(RUN) -m pytest -W default --nbval-lax --nbval-current-env \
-		--nbval-cell-timeout=600 $(NOTEBOOKS))
+	$(RUN) -m pytest -n 2 --dist worksteal
+	$(RUN) notebooks/book.py --test
 
 lab: $(STAMP)
 	$(RUN) -m jupyterlab notebooks

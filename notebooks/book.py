@@ -1,8 +1,9 @@
-"""Run the chapters and make the book's pages, or store the results in the notebooks.
+"""Run the chapters: make the book's pages, store the results, or test them.
 
     python notebooks/book.py                      every chapter, pages to build/book/
     python notebooks/book.py 02 07                these chapters only
     python notebooks/book.py --in-place           chapters and solutions, outputs stored
+    python notebooks/book.py --test               chapters and solutions, tested
 
 Each chapter runs in a fresh kernel, in its own folder. The pages need no network: code,
 pictures and formulas are all inside.
@@ -44,6 +45,12 @@ EMBEDDED["glyphs"](config="color_64").download_and_prepare()  # of chapter 6
 # For the kernels: TensorFlow's warnings, and debugpy's about frozen modules, are noise.
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
+# How the notebooks are tested. A file stays with one worker: its cells go on in order.
+NBVAL = ["-W", "default", "--nbval-lax", "--nbval-current-env"]
+NBVAL += ["--nbval-cell-timeout=600"]
+WORKERS = ["-n", "2", "--dist", "loadfile"]
+SHARED = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}  # or the first would take all of a GPU
+
 
 class ChapterError(Exception):
     """A chapter that does not run, with a message for the reader."""
@@ -54,10 +61,16 @@ def main(arguments=None):
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="chapters, such as 02; all if none"
     )
-    parser.add_argument(
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument(
         "--in-place",
         action="store_true",
         help="store the outputs in the notebooks, solutions too; make no pages",
+    )
+    modes.add_argument(
+        "--test",
+        action="store_true",
+        help="run the notebooks, solutions too, and compare with the stored outputs",
     )
     parser.add_argument("--notebooks", type=Path, default=HERE, help=argparse.SUPPRESS)
     parser.add_argument(
@@ -81,10 +94,12 @@ def run_book(options):
     chapters = find_notebooks(options.notebooks)
     chosen = choose(chapters, options.names)
     solutions = find_notebooks(options.notebooks / "solutions")
-    if options.in_place:
+    if options.in_place or options.test:
         chosen = chosen + [path for path in solutions if stem_in(path, chosen)]
     if options.notebooks == HERE:
         prepare_data()
+    if options.test:
+        return run_tests(chosen)
     start = time.perf_counter()
     for path in chosen:
         notebook, seconds = run_chapter(path)
@@ -145,6 +160,25 @@ def prepare_data():
             "`python -m tfgen check`."
         )
     print_line("embedded data", time.perf_counter() - start)
+
+
+def run_tests(paths):
+    """Run notebooks with nbval, two at a time; return pytest's exit status."""
+    alone = [path for path in paths if must_run_alone(path)]
+    others = [path for path in paths if path not in alone]
+    status = 0
+    for group, workers in ((others, WORKERS), (alone, [])):
+        if group:
+            command = [sys.executable, "-m", "pytest", *NBVAL, *workers, *group]
+            env = os.environ | QUIET | SHARED
+            status = subprocess.run(command, cwd=ROOT, env=env).returncode or status
+    return status
+
+
+def must_run_alone(path):
+    """Tell whether a cell is tagged `alone`: it compares seconds."""
+    cells = nbformat.read(path, as_version=4).cells
+    return any("alone" in cell.metadata.get("tags", []) for cell in cells)
 
 
 def run_chapter(path):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # two workers may share one
 
 import pytest
 

@@ -41,14 +41,14 @@ def write_notebook(path, *cells):
 
 
 @pytest.fixture
-def run(tmp_path, capsys):
+def run(tmp_path, capfd):
     """A function that runs the book in this process, its kernels in their own."""
 
     def run(*arguments):
         folders = ["--notebooks", str(tmp_path / "notebooks")]
         folders += ["--output", str(tmp_path / "pages")]
         returncode = book.main([*folders, *arguments])
-        stdout, stderr = capsys.readouterr()
+        stdout, stderr = capfd.readouterr()
         return SimpleNamespace(returncode=returncode, stdout=stdout, stderr=stderr)
 
     return run
@@ -176,6 +176,44 @@ def test_a_failing_chapter_keeps_its_stored_outputs(tmp_path, run):
     stored = chapter.read_bytes()
     assert run("--in-place").returncode == 1
     assert chapter.read_bytes() == stored
+
+
+def test_test_compares_with_what_is_stored(tmp_path, run):
+    solution = tmp_path / "notebooks" / "solutions" / "01_first.ipynb"
+    write_notebook(tmp_path / "notebooks" / "01_first.ipynb", "## 1. First", "1 + 1")
+    write_notebook(solution, "## 1. Solved", "print(2)")
+    notebook = nbformat.read(solution, as_version=4)
+    notebook.cells[1].execution_count = 1
+    notebook.cells[1].metadata.tags = ["nbval-check-output"]
+    notebook.cells[1].outputs = [new_output("stream", name="stdout", text="3\n")]
+    nbformat.write(notebook, solution)
+    result = run("--test", "01")
+    assert result.returncode == 1
+    assert "1 failed, 1 passed" in result.stdout
+    assert "solutions/01_first.ipynb" in result.stdout.replace(os.sep, "/")
+    assert not (tmp_path / "pages").exists()
+
+
+def test_test_lets_a_notebook_run_alone(tmp_path, run, monkeypatch):
+    paths = [tmp_path / "notebooks" / f"{i:02d}_name.ipynb" for i in (1, 2, 3)]
+    for path in paths:
+        write_notebook(path, "## 1. Name", "1 + 1")
+    notebook = nbformat.read(paths[1], as_version=4)
+    notebook.cells[1].metadata.tags = ["alone"]
+    nbformat.write(notebook, paths[1])
+    commands = []
+
+    def note(command, **options):
+        commands.append(command)
+        return SimpleNamespace(returncode=len(commands) % 2)  # the first one fails
+
+    monkeypatch.setattr(subprocess, "run", note)
+    assert run("--test").returncode == 1
+    together, alone = commands
+    assert [path for path in together if path in paths] == [paths[0], paths[2]]
+    assert together[together.index("-n") + 1] == "2"
+    assert [path for path in alone if path in paths] == [paths[1]]
+    assert "-n" not in alone
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
