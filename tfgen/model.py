@@ -251,16 +251,21 @@ class ImageModel(keras.Model):
             return super().evaluate(x, y, *args, callbacks=callbacks, **kwargs)
 
     def get_config(self):
-        options = {name: _pack(self, name) for name in _arguments(self, "__init__")}
+        options = {
+            name: _pack(self, name) for name in _arguments(type(self), "__init__")
+        }
         return {**super().get_config(), **options}
 
     @classmethod
     def from_config(cls, config):
+        known = {*_arguments(cls, "__init__"), "name", "trainable", "dtype"}
+        require(set(config) <= known, OTHER_VERSION.format(cls.__name__))
         return cls(**{name: _unpack(value) for name, value in config.items()})
 
     def get_compile_config(self):
         if self.compiled:
-            return {name: _pack(self, name) for name in _arguments(self, "compile")}
+            names = _arguments(type(self), "compile")
+            return {name: _pack(self, name) for name in names}
 
     def compile_from_config(self, config):
         self.compile(**{name: _unpack(value) for name, value in config.items()})
@@ -278,6 +283,10 @@ class ImageModel(keras.Model):
 
     def load_own_variables(self, store):
         states = self._random_states()
+        require(
+            states.keys() <= set(store.keys()),
+            OTHER_VERSION.format(type(self).__name__),
+        )
         super().load_own_variables(
             {k: store[k] for k in store.keys() if k not in states}
         )
@@ -359,6 +368,10 @@ NOT_FINITE = (
     "A loss is no longer finite; this step changed no weight. Try lower learning "
     "rates, a larger batch, or float32 in place of mixed_float16"
 )
+OTHER_VERSION = (
+    "This {} was saved by another version of its class. Load it with that version and "
+    "save the weights of its networks: model.network.save_weights(...) for each."
+)
 EMPTY = "There is no image: at least one is needed."
 
 
@@ -424,12 +437,12 @@ def finite(loss):
 # --- Saving and resuming ----------------------------------------------------
 
 
-def _arguments(model, method):
+def _arguments(cls, method):
     """Names of the arguments of a method, through the classes up to `ImageModel`."""
     names = []
-    for cls in type(model).__mro__[: type(model).__mro__.index(ImageModel)]:
-        if method in vars(cls):
-            names += list(inspect.signature(vars(cls)[method]).parameters)[1:]
+    for part in cls.__mro__[: cls.__mro__.index(ImageModel)]:
+        if method in vars(part):
+            names += list(inspect.signature(vars(part)[method]).parameters)[1:]
     return [name for name in names if name != "kwargs"]
 
 
