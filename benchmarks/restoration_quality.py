@@ -21,18 +21,19 @@ import functools
 import numpy as np
 
 import tfgen
+from tfgen.commands.evaluate import choose_protocol
+from tfgen.commands.networks import choose_network
 from tfgen.data import Photos
-from tfgen.measures.classics import CLASSICS, enlarge_bicubic
-from tfgen.measures.restoring import compare, print_scores, untouched
+from tfgen.measures.restoring import compare, print_scores
 
 
-def load_images(folder, channels):
-    """The clean images by name, (height, width, channels) each."""
+def load_images(folder, channels, side, multiple=1):
+    """The middle of the clean images by name, (height, width, channels) each."""
     source, split = (folder, "all") if folder else ("photos", "test")
     dataset = tfgen.load_dataset(
         source, split, channels=channels, batch_size=None, shuffle=False
     )
-    images = list(dataset.as_numpy_iterator())
+    images = [crop(image, side, multiple) for image in dataset.as_numpy_iterator()]
     if folder:
         names = [f"image {number}" for number in range(1, len(images) + 1)]
     else:
@@ -41,7 +42,7 @@ def load_images(folder, channels):
     return dict(zip(names, images, strict=True))
 
 
-def crop(image, multiple, side=None):
+def crop(image, side, multiple):
     """The middle of an image, with sides that are multiples of a number."""
     sizes = [min(size, side or size) // multiple * multiple for size in image.shape[:2]]
     top, left = (
@@ -50,8 +51,14 @@ def crop(image, multiple, side=None):
     return image[top : top + sizes[0], left : left + sizes[1]]
 
 
-def print_table(title, images, corrupt, methods, **options):
+def print_table(title, images, task, sigma=None, scale=1, **options):
     """Corrupt every image, restore it in every way and print the scores."""
+    corrupt, methods = choose_protocol(task, sigma, scale)
+    channels = next(iter(images.values())).shape[-1]
+    restore = choose_network(task, channels, scale, weights=None).restore
+    if task == "upscale":
+        methods["eight ways"] = functools.partial(restore, ensemble=True)
+    methods["network"] = restore
     print(f"\n{title}")
     scores = (
         compare(image, corrupt(image[None], seed=seed), methods, **options)
@@ -61,55 +68,26 @@ def print_table(title, images, corrupt, methods, **options):
 
 
 def compare_denoisers(folder, side):
-    for channels, sigma in ((1, 15), (1, 25), (1, 50), (3, 25)):
-        images = load_images(folder, channels)
-        network = "denoise" if channels == 1 else "denoise_color"
-        print_table(
-            f"denoise, {'grey' if channels == 1 else 'colour'}, sigma {sigma}",
-            {name: crop(image, 1, side) for name, image in images.items()},
-            functools.partial(tfgen.add_gaussian_noise, sigma=float(sigma)),
-            {
-                "noisy": untouched,
-                **CLASSICS["denoise"],
-                network: tfgen.load_pretrained(network).restore,
-            },
-        )
+    for channels, sigma in ((1, 15.0), (1, 25.0), (1, 50.0), (3, 25.0)):
+        images = load_images(folder, channels, side)
+        title = f"denoise, {'grey' if channels == 1 else 'colour'}, sigma {sigma:g}"
+        print_table(title, images, "denoise", sigma=sigma)
 
 
 def compare_inpainters(folder, side):
-    images = load_images(folder, 3)
-    print_table(
-        "inpaint, scratches",
-        {name: crop(x, 1, min(side or 256, 256)) for name, x in images.items()},
-        tfgen.mask_scratches,
-        {
-            "damaged": untouched,
-            **CLASSICS["inpaint"],
-            "inpaint": tfgen.load_pretrained("inpaint").restore,
-        },
-    )
+    images = load_images(folder, 3, min(side or 256, 256))
+    print_table("inpaint, scratches", images, "inpaint")
 
 
 def compare_upscalers(folder, side):
-    images = {
-        name: image if np.ptp(image, axis=-1).any() else image[..., :1]
-        for name, image in load_images(folder, 3).items()
-    }
     for scale in (2, 3, 4):
-        network = f"upscale_x{scale}"
-        restore = tfgen.load_pretrained(network).restore
-        print_table(
-            f"upscale, {scale} times, luma",
-            {name: crop(image, scale, side) for name, image in images.items()},
-            functools.partial(tfgen.downsample, scale=scale),
-            {
-                "bicubic": functools.partial(enlarge_bicubic, scale=scale),
-                "eight ways": functools.partial(restore, ensemble=True),
-                network: restore,
-            },
-            luma=True,
-            border=scale,
-        )
+        images = {
+            name: image if np.ptp(image, axis=-1).any() else image[..., :1]
+            for name, image in load_images(folder, 3, side, multiple=scale).items()
+        }
+        options = {"luma": True, "border": scale}
+        title = f"upscale, {scale} times, luma"
+        print_table(title, images, "upscale", scale=scale, **options)
 
 
 TASKS = {

@@ -181,7 +181,7 @@ def test_scores_are_printed_as_they_come_with_their_means(capsys):
     )
     np.testing.assert_allclose(rows[-1], [[22.063, 0.55], [np.inf, 0.85]])
     assert rows.shape == (3, 2, 2)
-    print_scores(["a"], ["noisy"], [np.array([[9.0, 0.25]])])
+    print_scores(["a"], ["noisy"], iter([np.array([[9.0, 0.25]])]))
     assert capsys.readouterr().out == (
         "                noisy\n"
         "image     PSNR   SSIM\n"

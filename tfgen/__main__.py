@@ -50,26 +50,27 @@ def add_restore(commands):
         "and colour profile are kept where the format of OUT has them; other metadata "
         "are not copied. Nothing is overwritten without --force.",
     )
-    parser.add_argument("photo", help="image file of any size, grey or colour")
-    parser.add_argument(
+    add = parser.add_argument
+    add("photo", help="image file of any size, grey or colour")
+    add(
         "--sigma",
         type=parse_sigma,
         metavar="auto|N",
         help="denoise: the standard deviation of the noise, where white is 255; auto, "
         "the default, estimates it",
     )
-    parser.add_argument(
+    add(
         "--mask",
         help="inpaint: image of the same size; every pixel that is not 0 is a hole",
     )
-    parser.add_argument(
+    add(
         "-o",
         "--output",
         metavar="OUT",
         required=True,
         help="file to write; its extension, such as .png, is its format",
     )
-    return parser
+    add_shared(parser)
 
 
 def add_evaluate(commands):
@@ -84,25 +85,48 @@ def add_evaluate(commands):
         "unless FOLDER has folders HR and LR; files in LR are named as in HR or with "
         "x2, x3 or x4 behind.",
     )
-    parser.add_argument("folder", metavar="FOLDER", help="folder of clean images")
-    parser.add_argument(
-        "--sigma", type=float, help="denoise: level of the noise (default 25)"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("folder", metavar="FOLDER", help="folder of clean images")
+    add("--sigma", type=float, help="denoise: level of the noise (default 25)")
+    add(
         "--luma", action="store_true", help="compare the luma (BT.601) of colour images"
     )
-    parser.add_argument(
+    add(
         "--border",
         type=int,
         help="pixels to leave out at each side (default: upscale, the scale; else 0)",
     )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of noise and holes (default 0)"
+    add("--seed", type=int, default=0, help="of noise and holes (default 0)")
+    add("--csv", dest="table", metavar="FILE", help="also write the table here")
+    add_shared(parser)
+
+
+def add_shared(parser):
+    add = parser.add_argument
+    add(
+        "--task",
+        required=True,
+        choices=("denoise", "inpaint", "upscale"),
+        help="remove noise, fill holes or enlarge",
     )
-    parser.add_argument(
-        "--csv", dest="table", metavar="FILE", help="also write the table here"
+    add(
+        "--scale",
+        type=int,
+        choices=(2, 3, 4),
+        help="upscale: how many times (evaluate: default 4)",
     )
-    return parser
+    add(
+        "--ensemble",
+        action="store_true",
+        help="average eight results, of the image turned and mirrored: a little "
+        "better, eight times as slow",
+    )
+    add(
+        "--weights",
+        metavar="FILE",
+        help="a Restorer saved as .keras, in place of the network of tfgen",
+    )
+    add("--force", action="store_true", help="overwrite a file that exists")
 
 
 def main(arguments=None):
@@ -110,33 +134,8 @@ def main(arguments=None):
     parser = Parser(prog="python -m tfgen", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("check", help="tell what is wrong here, and the fix")
-    for command in (add_restore(commands), add_evaluate(commands)):
-        command.add_argument(
-            "--task",
-            required=True,
-            choices=("denoise", "inpaint", "upscale"),
-            help="remove noise, fill holes or enlarge",
-        )
-        command.add_argument(
-            "--scale",
-            type=int,
-            choices=(2, 3, 4),
-            help="upscale: how many times (evaluate: default 4)",
-        )
-        command.add_argument(
-            "--ensemble",
-            action="store_true",
-            help="average eight results, of the image turned and mirrored: a little "
-            "better, eight times as slow",
-        )
-        command.add_argument(
-            "--weights",
-            metavar="FILE",
-            help="a Restorer saved as .keras, in place of the network of tfgen",
-        )
-        command.add_argument(
-            "--force", action="store_true", help="overwrite a file that exists"
-        )
+    add_restore(commands)
+    add_evaluate(commands)
     options = vars(parser.parse_args(arguments))
     command = options.pop("command")
     if command == "check":

@@ -8,13 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfgen.commands.networks import (
-    check_options,
-    check_sigma,
-    choose_network,
-    run_network,
-)
-from tfgen.commands.photo_files import check_output, read_photo, to_floats
+from tfgen.commands import networks, photo_files
 from tfgen.data.corruptions import add_gaussian_noise, downsample, mask_scratches
 from tfgen.data.folder import EXTENSIONS
 from tfgen.measures.classics import CLASSICS
@@ -26,17 +20,20 @@ def evaluate(
     folder, task, *, sigma, scale, luma, border, seed, table, ensemble, weights, force
 ):
     """Print a table of scores; the parser's help describes the options."""
-    check_options(task, sigma=sigma, scale=scale)
-    sigma = check_sigma(25 if sigma is None else sigma)
+    networks.check_options(task, sigma=sigma, scale=scale)
+    sigma = networks.check_sigma(25 if sigma is None else sigma)
     scale = (scale or 4) if task == "upscale" else 1
     if border is None:
         border = scale if task == "upscale" else 0
     if table:
-        check_output(table, force)
+        photo_files.check_output(table, force)
     pairs = list_images(folder, task, scale)
-    corrupt, classics, what = choose_protocol(task, sigma, scale, seed)
-    choose = functools.partial(choose_network, task, scale=scale, weights=weights)
-    load_network = functools.cache(choose)  # one for grey, one for colour
+    corrupt, methods = choose_protocol(task, sigma, scale)
+
+    @functools.cache
+    def load_network(channels):
+        restorer = networks.choose_network(task, channels, scale, weights)
+        return functools.partial(networks.run_network, restorer, ensemble=ensemble)
 
     def score(number, large, small):
         clean, image = read_pair(large, small, scale)
@@ -44,43 +41,38 @@ def evaluate(
             damaged = corrupt(clean[None], np.array((seed, number)))
         else:
             damaged = {"image": image[None]}
-        restorer = load_network(clean.shape[-1])
-        network = functools.partial(run_network, restorer, ensemble=ensemble)
-        methods = {**classics, "network": network}
-        options = {"round_to_bytes": True, "luma": luma, "border": border}
+        ways = {**methods, "network": load_network(clean.shape[-1])}
+        options = {"luma": luma, "border": border, "round_to_bytes": True}
         try:
-            return compare(clean, damaged, methods, **options)
+            return compare(clean, damaged, ways, **options)
         except ValueError as error:
             raise ValueError(f"{large}: {error}") from None
 
+    what = {
+        "denoise": f"noise of sigma {sigma:g}, not clipped or rounded, seed {seed}",
+        "inpaint": f"scratches, seed {seed}",
+        "upscale": f"{scale} times, from small images of 8 bits",
+    }[task]
     where = f"{'luma' if luma else 'all channels'}, border {border}"
-    ways = "; network: mean of eight ways" if ensemble else ""
-    print(f"{task}: {what}; scored in 8 bits: {where}{ways}")
-    names = [large.name for large, _ in pairs]
-    methods = [*classics, "network"]
+    mean = "; network: mean of eight ways" if ensemble else ""
+    print(f"{task}: {what}; scored in 8 bits: {where}{mean}")
+    names, columns = [large.name for large, _ in pairs], [*methods, "network"]
     scores = (score(number, *pair) for number, pair in enumerate(pairs))
-    rows = print_scores(names, methods, scores)
+    rows = print_scores(names, columns, scores)
     if table:
-        write_table(table, [*names, "mean"], methods, rows)
+        write_table(table, [*names, "mean"], columns, rows)
 
 
-def choose_protocol(task, sigma, scale, seed):
-    """The corruption of a task, the methods to beat, and the protocol in words."""
+def choose_protocol(task, sigma, scale):
+    """The corruption of a task, and the methods by name that a network must beat."""
     classics = CLASSICS[task]
     if task == "denoise":
-        return (
-            functools.partial(add_gaussian_noise, sigma=sigma),
-            {"noisy": untouched, **classics},
-            f"noise of sigma {sigma:g}, not clipped or rounded, seed {seed}",
-        )
+        corrupt = functools.partial(add_gaussian_noise, sigma=sigma)
+        return corrupt, {"noisy": untouched, **classics}
     if task == "inpaint":
-        methods = {"masked": untouched, **classics}
-        return mask_scratches, methods, f"scratches, seed {seed}"
-    return (
-        functools.partial(downsample, scale=scale),
-        {name: functools.partial(f, scale=scale) for name, f in classics.items()},
-        f"{scale} times, from small images of 8 bits",
-    )
+        return mask_scratches, {"masked": untouched, **classics}
+    enlarge = functools.partial(classics["bicubic"], scale=scale)
+    return functools.partial(downsample, scale=scale), {"bicubic": enlarge}
 
 
 def list_images(folder, task, scale):
@@ -105,17 +97,17 @@ def list_images(folder, task, scale):
 
 
 def find_images(folder):
-    found = [path for path in sorted(folder.iterdir()) if is_image(path)]
+    found = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+    ]
     if not found:
         raise ValueError(
-            f"There is no image in {folder}; files that end in "
-            f"{' '.join(EXTENSIONS)} are looked for."
+            f"There is no image in {folder}; files that end in {' '.join(EXTENSIONS)} "
+            "are looked for."
         )
     return found
-
-
-def is_image(path):
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
 
 
 def read_pair(large, small, scale):
@@ -137,10 +129,10 @@ def read_pair(large, small, scale):
 
 def read_clean(path):
     """An image file as floats; transparent pixels over white."""
-    photo = read_photo(path)
-    image = to_floats(photo.pixels)
+    photo = photo_files.read_photo(path)
+    image = photo_files.to_floats(photo.pixels)
     if photo.alpha is not None:
-        image = 1 - to_floats(photo.alpha)[..., None] * (1 - image)
+        image = 1 - photo_files.to_floats(photo.alpha)[..., None] * (1 - image)
     return image
 
 

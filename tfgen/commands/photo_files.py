@@ -57,26 +57,13 @@ def to_integers(image, dtype=np.uint8):
 
 
 def read_photo(path):
-    """Read an image file of any kind that Pillow knows.
+    """Read an image file of any kind that Pillow knows as a `Photo`.
 
     Upright (EXIF), of an animation the first picture; a palette, CMYK and the like
     become red, green and blue. Grey of 16 bits stays so; Pillow reads colour of 16
     bits as 8. A note on standard error says what the file holds but the photo does
-    not.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    Photo
-
-    Raises
-    ------
-    ValueError
-        If the file is missing, damaged, no image, or has more than `MAX_PIXELS`,
-        which is found out before they are decoded.
+    not. ValueError if the file is missing, damaged, no image, or has more than
+    `MAX_PIXELS`, which is found out before they are decoded.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what matters is raised
@@ -174,13 +161,7 @@ FORMATS = {
 def check_output(path, force, source=None):
     """Raise ValueError unless `path` can be written, before the work is done.
 
-    Parameters
-    ----------
-    path : str or Path
-    force : bool
-        Whether a file that is there may be overwritten.
-    source : str or Path, optional
-        The file that is read.
+    `force` lets a file be overwritten that is there; `source` is the file that is read.
     """
     path = Path(path)
     if path.exists() and (path.is_dir() or not force):
@@ -201,13 +182,8 @@ def check_output(path, force, source=None):
 def choose_format(path, photo, scale=1):
     """The format of an extension, or ValueError if it cannot hold the photo.
 
-    Parameters
-    ----------
-    path : str or Path
-    photo : Photo or None
-        None checks the extension alone.
-    scale : int
-        How many times larger than `photo` the picture will be.
+    The picture will be `scale` times larger than the photo; None checks the extension
+    alone.
     """
     path = Path(path)
     form = FORMATS.get(path.suffix.lower())

@@ -7,21 +7,7 @@ import time
 import numpy as np
 from PIL import Image
 
-from tfgen.commands.networks import (
-    TOLD,
-    check_options,
-    check_sigma,
-    choose_network,
-    run_network,
-)
-from tfgen.commands.photo_files import (
-    check_output,
-    choose_format,
-    read_photo,
-    to_floats,
-    to_integers,
-    write_photo,
-)
+from tfgen.commands import networks, photo_files
 from tfgen.tiles import estimate_noise
 
 LARGE = 1_000_000  # pixels from which on progress is shown
@@ -30,29 +16,33 @@ LARGE = 1_000_000  # pixels from which on progress is shown
 def restore(photo, output, task, *, sigma, mask, scale, ensemble, weights, force):
     """Restore an image file; the parser's help describes the options."""
     start = time.perf_counter()
-    given = check_options(task, sigma=sigma, mask=mask, scale=scale)
+    given = networks.check_options(task, sigma=sigma, mask=mask, scale=scale)
     if task != "denoise" and not given:
-        raise ValueError(f"--task {task} needs --{TOLD[task]}.")
-    choose_format(output, None)
-    check_output(output, force, photo)
-    source = read_photo(photo)
-    form = choose_format(output, source, scale or 1)
+        raise ValueError(f"--task {task} needs --{networks.TOLD[task]}.")
+    photo_files.choose_format(output, None)
+    photo_files.check_output(output, force, photo)
+    source = photo_files.read_photo(photo)
+    form = photo_files.choose_format(output, source, scale or 1)
     known, summary = {}, ""
     if task == "inpaint":
         known["mask"] = read_mask(mask, source)
-    restorer = choose_network(task, source.pixels.shape[-1], scale, weights)
+    restorer = networks.choose_network(task, source.pixels.shape[-1], scale, weights)
 
-    image = to_floats(source.pixels)
+    image = photo_files.to_floats(source.pixels)
     if task == "denoise":
         estimated = sigma in (None, "auto")
-        sigma = check_sigma(estimate_noise(image[None])[0] if estimated else sigma)
+        sigma = networks.check_sigma(
+            estimate_noise(image[None])[0] if estimated else sigma
+        )
         known["sigma"] = sigma
         summary = f", sigma {sigma:.1f}{' (estimated)' if estimated else ''}"
     large = image.shape[0] * image.shape[1] >= LARGE
     with contextlib.redirect_stdout(sys.stderr):  # progress is not the result
-        restored = run_network(restorer, image, ensemble, verbose=int(large), **known)
+        restored = networks.run_network(
+            restorer, image, ensemble, verbose=int(large), **known
+        )
 
-    source.pixels = to_integers(
+    source.pixels = photo_files.to_integers(
         restored, source.pixels.dtype if form.deep else np.uint8
     )
     height, width = source.pixels.shape[:2]
@@ -60,14 +50,14 @@ def restore(photo, output, task, *, sigma, mask, scale, ensemble, weights, force
         alpha = Image.fromarray(source.alpha)
         alpha = alpha.resize((width, height), Image.Resampling.BICUBIC)
         source.alpha = np.asarray(alpha)
-    write_photo(output, source)
+    photo_files.write_photo(output, source)
     seconds = time.perf_counter() - start
     print(f"{output}: {width} x {height} pixels, {seconds:.1f} s{summary}")
 
 
 def read_mask(path, photo):
     """The holes of a photo, bool (height, width): where a mask is not 0."""
-    mask = read_photo(path)
+    mask = photo_files.read_photo(path)
     (height, width), sides = mask.pixels.shape[:2], photo.pixels.shape[:2]
     if (height, width) != sides:
         raise ValueError(

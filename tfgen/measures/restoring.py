@@ -79,36 +79,30 @@ def _comparable(images, restored, luma, border):
     return images, restored
 
 
-# --- Restoration by several methods -----------------------------------------
+# --- Several methods --------------------------------------------------------
 
 
 def compare(clean, damaged, methods, *, round_to_bytes=False, **options):
-    """PSNR and SSIM of a damaged image after each of several methods.
+    """PSNR and SSIM of an image that each of several methods restored.
 
     Parameters
     ----------
     clean : array, (height, width, channels)
         Floats in [0, 1].
     damaged : dict of str to array, (1, ...)
-        ``"image"`` and what is known of it, ``"sigma"`` or ``"mask"``: what the
-        functions of `tfgen.data.corruptions` return for ``clean[None]``.
+        ``"image"``, and ``"sigma"`` or ``"mask"`` where they are known: what a
+        corruption returns for ``clean[None]``.
     methods : dict of str to callable
-        Each is called as ``method(image)``, ``method(image, sigma=25.0)`` or
-        ``method(image, mask=mask)``, by what is known, as `tfgen.measures.classics` and
-        ``restorer.restore`` are. What it returns is clipped to [0, 1].
+        Called as ``method(image, sigma=25.0)``, ``method(image, mask=mask)`` or
+        ``method(image)``, as `Restorer.restore` is. Results are clipped to [0, 1].
     round_to_bytes : bool
-        Whether it is also rounded to 256 levels, as an image file would be.
+        Whether results are also rounded to 256 levels, as in an image file.
     **options
-        ``luma`` and ``border``, as for `psnr`.
+        ``luma`` and ``border``, as for `psnr`, which says what is refused.
 
     Returns
     -------
     numpy.ndarray, (methods, 2)
-
-    Raises
-    ------
-    ValueError
-        What `psnr`, `ssim` or a method raises.
     """
     known = {name: np.asarray(values)[0] for name, values in damaged.items()}
     image = known.pop("image")
@@ -125,39 +119,34 @@ def compare(clean, damaged, methods, *, round_to_bytes=False, **options):
 
 
 def untouched(image, **known):
-    """The method to which others are compared: the damaged image as it is."""
+    """The method that all others are compared with: the damaged image as it is."""
     return image
 
 
 def print_scores(names, methods, scores):
-    """Print a table of PSNR and SSIM, each row as soon as it is known, and the means.
+    """Print a table of `compare`'s scores, each row as it comes, and their means.
 
     Parameters
     ----------
     names, methods : collection of str
         The images, a row each, and the columns.
-    scores : iterable of array, (methods, 2)
-        What `compare` returns for each image.
+    scores : iterator of array, (methods, 2)
+        For each image.
 
     Returns
     -------
     numpy.ndarray, (images + 1, methods, 2)
-        The rows; the last is the mean of the others.
+        The rows; the last is the mean.
     """
     width = max(map(len, [*names, "image"]))
 
     def print_row(name, cells):
         print(f"{name:<{width}}", *(f"{cell:>15}" for cell in cells), flush=True)
 
-    def print_pairs(name, row):
-        print_row(name, ["{:.2f} {:.4f}".format(*pair) for pair in row])
-
     print_row("", methods)
     print_row("image", ["PSNR   SSIM"] * len(methods))
     rows = []
-    for name, row in zip(names, scores, strict=True):
-        print_pairs(name, row)
-        rows.append(row)
-    rows.append(np.mean(rows, axis=0))
-    print_pairs("mean", rows[-1])
+    for name in [*names, "mean"]:
+        rows.append(next(scores) if len(rows) < len(names) else np.mean(rows, axis=0))
+        print_row(name, [f"{decibels:.2f} {index:.4f}" for decibels, index in rows[-1]])
     return np.array(rows)
