@@ -491,7 +491,10 @@ class GAN(ImageModel):
             If count is not a positive integer, or labels do not fit.
         """
         if labels is not None:
-            labels = self.check_labels(np.asarray(labels))
+            require(self.classes, "This GAN knows no labels: build it with classes=...")
+            self.check_labels_form(np.asarray(labels))
+            with self.plain_errors():
+                labels = self.check_labels(labels)
             count = len(labels) if count is None else count
         check_counts(count=count)
         seed = np.random.default_rng().integers(2**31) if seed is None else seed

@@ -167,33 +167,19 @@ class ImageModel(keras.Model):
         )
 
     def check_labels(self, labels):
-        """Labels of samples as (n, k), or ValueError."""
-        require(
-            self.classes,
-            f"This {type(self).__name__} knows no labels: build it and its networks "
-            "with classes=...",
-        )
-        self.check_labels_form(labels)
-        labels = labels.reshape(-1, len(self.classes))
-        low, high = labels.min(axis=0, initial=0), labels.max(axis=0, initial=0)
-        require(
-            (low >= 0).all() and (high < self.classes).all(),
-            NO_CLASS.format(self.classes, low, high),
-        )
-        return labels
+        """Labels as (n, k), their range checked."""
+        labels = tf.reshape(labels, (-1, len(self.classes)))
+        low, high = tf.reduce_min(labels, 0), tf.reduce_max(labels, 0)
+        sizes = tf.constant(self.classes, labels.dtype)
+        right = tf.reduce_all((low >= 0) & (high < sizes))
+        return ensure(labels, right, NO_CLASS, sizes, low, high)
 
     def check_batch(self, data):
         """Images and labels (n, k) of one batch, their form and range checked."""
         images, labels = self.check_form(data)
         low, high = tf.reduce_min(images), tf.reduce_max(images)
         images = ensure(images, (low >= 0) & (high <= 1), OUT_OF_RANGE, low, high)
-        if self.classes:
-            labels = tf.reshape(labels, (-1, len(self.classes)))
-            low, high = tf.reduce_min(labels, 0), tf.reduce_max(labels, 0)
-            sizes = tf.constant(self.classes, labels.dtype)
-            right = tf.reduce_all((low >= 0) & (high < sizes))
-            labels = ensure(labels, right, NO_CLASS, sizes, low, high)
-        return images, labels
+        return images, self.check_labels(labels) if self.classes else None
 
     def check_images(self, data):
         """The images of one batch, checked."""
