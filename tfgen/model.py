@@ -176,7 +176,9 @@ class ImageModel(keras.Model):
             low, high = tf.reduce_min(labels, 0), tf.reduce_max(labels, 0)
             sizes = tf.constant(self.classes, labels.dtype)
             right = tf.reduce_all((low >= 0) & (high < sizes))
-            labels = ensure(labels, right, NO_CLASS, sizes, low, high)
+            images, labels = (  # also what is computed from the images alone waits
+                ensure(x, right, NO_CLASS, sizes, low, high) for x in (images, labels)
+            )
         return images, labels
 
     def check_images(self, data):
