@@ -179,7 +179,11 @@ class ImageModel(keras.Model):
         images, labels = self.check_form(data)
         low, high = tf.reduce_min(images), tf.reduce_max(images)
         images = ensure(images, (low >= 0) & (high <= 1), OUT_OF_RANGE, low, high)
-        return images, self.check_labels(labels) if self.classes else None
+        if not self.classes:
+            return images, None
+        labels = self.check_labels(labels)
+        with tf.control_dependencies([labels]):  # what needs the images alone waits too
+            return tf.identity(images), labels
 
     def check_images(self, data):
         """The images of one batch, checked."""

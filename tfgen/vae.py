@@ -543,7 +543,7 @@ class WarnOfGrey(keras.callbacks.Callback):
         self.model.grey.assign(False)
 
     def on_train_batch_end(self, batch, logs=None):
-        if not self.warned and self.model.grey:
+        if not self.warned and tf.convert_to_tensor(self.model.grey):
             self.warned = True
             warnings.warn(GREY, stacklevel=2)
 

@@ -1,0 +1,873 @@
+"""What all models promise alike, and the functions that they share.
+
+A new model is one more line in `MODELS`.
+"""
+
+import functools
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgen.data.corruptions import add_gaussian_noise, downsample
+from tfgen.data.patches import random_patches  # noqa: F401
+from tfgen.gan import GAN, build_discriminator, build_generator
+from tfgen.model import (
+    DataOrder,
+    ImageModel,
+    check_built,
+    check_counts,
+    check_sizes,
+    copy_of,
+    ensure,
+    finite,
+    fits,
+    move_average,
+    require,
+)
+from tfgen.restoration import (
+    AdversarialRestorer,
+    Restorer,
+    build_denoiser,
+    build_patch_discriminator,
+    build_upscaler,
+)
+from tfgen.vae import VAE, build_decoder, build_encoder
+
+SHAPE = (16, 16, 1)
+QUIET = dict(verbose=0)
+
+
+# --- The models ---
+
+
+@keras.saving.register_keras_serializable("tests")
+class Toy(ImageModel):
+    """The least that a model must be: a network that takes noise out of images."""
+
+    metric_names = ("loss",)
+    averaged = ("network",)
+
+    def __init__(self, network, average_decay=0.9, seed=None, **kwargs):
+        super().__init__(network.output_shape[1:], (), average_decay, seed, **kwargs)
+        self.network = network
+        self.averaged_network = copy_of(network)
+
+    def compile(self, optimizer=None, **kwargs):
+        optimizer = optimizer or keras.optimizers.Adam(0.01)
+        super().compile(self.prepare(optimizer, self.network), **kwargs)
+
+    def train_step(self, data):
+        images = self.check_images(data)
+        with tf.GradientTape() as tape:
+            loss = self.loss_of(images, self.network, self.next_seed(), training=True)
+            scaled_loss = self.scaled(loss, self.optimizer)
+        variables = self.network.trainable_variables
+        self.optimizer.apply(tape.gradient(scaled_loss, variables), variables)
+        self.average_weights()
+        return self.track(loss=loss)
+
+    def test_step(self, data):
+        images = self.check_images(data)
+        return self.track(loss=self.loss_of(images, self.averaged_network, (0, 0)))
+
+    def loss_of(self, images, network, seed, training=False):
+        noise = tf.random.stateless_normal(tf.shape(images), seed, 0, 0.1)
+        found = network(images + noise, training=training)
+        return finite(tf.reduce_mean(tf.square(found - images), axis=(1, 2, 3)))
+
+
+def with_dropout(network):
+    """A Sequential network with a layer before its last that draws at random."""
+    *body, last = network.layers
+    start = keras.Input(network.input_shape[1:])
+    return keras.Sequential([start, *body, keras.layers.Dropout(0.3), last])
+
+
+def toy(**options):
+    layers = [keras.layers.Conv2D(4, 3, padding="same", activation="relu")]
+    layers += [keras.layers.Conv2D(1, 3, padding="same", dtype="float32")]
+    return Toy(with_dropout(keras.Sequential([keras.Input(SHAPE), *layers])), **options)
+
+
+def gan(**options):
+    classes = options.get("classes", ())
+    normalization = "layer" if "loss" in options else "batch"  # for its penalty
+    discriminator = build_discriminator(SHAPE, 4, classes, normalization)
+    generator = build_generator(SHAPE, 4, 4, classes)
+    return GAN(generator, with_dropout(discriminator), **options)
+
+
+def vae(**options):
+    encoder = with_dropout(build_encoder(SHAPE, 4, 4))
+    return VAE(encoder, build_decoder(SHAPE, 4, 4), **options)
+
+
+def restorer(**options):
+    corruption = functools.partial(add_gaussian_noise, sigma=(10, 40))
+    return Restorer(build_denoiser(1, 4, 1), **{"corruption": corruption, **options})
+
+
+def adversarial(**options):
+    image = keras.Input((None, None, 1))
+    features = keras.Sequential([image, keras.layers.Conv2D(4, 3)])
+    features.trainable = False
+    return AdversarialRestorer(
+        build_upscaler(2, 1, 4, 1),
+        with_dropout(build_patch_discriminator(1, 4)),
+        functools.partial(downsample, scale=2),
+        features,
+        **options,
+    )
+
+
+# name: what builds it, and options of its own that are not the defaults
+MODELS = {
+    "toy": (toy, {}),
+    "gan": (gan, dict(classes=3, loss="r1", n_critic=2, penalty_weight=3.0)),
+    "conditional gan": (
+        functools.partial(gan, classes=(2, 3)),
+        dict(loss="wasserstein", n_critic=3, penalty_weight=5.0),
+    ),
+    "vae": (
+        functools.partial(vae, likelihood="gaussian"),
+        dict(scale=0.3, beta=2.0, warm_up=4),
+    ),
+    "restorer": (restorer, dict(corruption=add_gaussian_noise)),
+    "adversarial": (adversarial, dict(feature_weight=0.5, adversarial_weight=0.1)),
+}
+
+
+def build(name, eager=True, **options):
+    """A compiled model. Eager is quicker for a few steps, as nothing is traced."""
+    keras.utils.set_random_seed(0)
+    model = MODELS[name][0](**options)
+    model.compile(run_eagerly=eager)
+    return model
+
+
+@pytest.fixture(params=MODELS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def shared(request):
+    model = build(request.param, eager=False)
+    return request.param, model, state(model)
+
+
+@pytest.fixture
+def model(shared):
+    """A compiled model that trains as a graph, which is traced once for all tests."""
+    _, model, start = shared
+    reset(model, start)
+    return model
+
+
+def pictures(count=8, height=16, width=16, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.uniform(0.1, 0.9, (count, height, width, 1)).astype(np.float32)
+
+
+def examples(model, images=None):
+    """What `fit` takes: images, with labels if the model needs them."""
+    images = pictures() if images is None else images
+    if not model.classes:
+        return (images,)
+    labels = np.arange(len(images))[:, None] % model.classes
+    return images, labels
+
+
+def dataset(arrays, size=4):
+    arrays = arrays if len(arrays) > 1 else arrays[0]
+    return tf.data.Dataset.from_tensor_slices(arrays).batch(size)
+
+
+def optimizers(model):
+    kept = vars(model).values()
+    return [value for value in kept if isinstance(value, keras.optimizers.Optimizer)]
+
+
+def memory(model):
+    """All variables that a model keeps: weights, random generators and optimizers."""
+    of_optimizers = [v for optimizer in optimizers(model) for v in optimizer.variables]
+    return [*model.weights, *model._random_states().values(), *of_optimizers]
+
+
+def state(model):
+    return [np.array(variable) for variable in memory(model)]
+
+
+def reset(model, start):
+    for variable, value in zip(memory(model), start, strict=True):
+        variable.assign(value)
+
+
+def weights(model):
+    """Trained and averaged weights and all else of the networks."""
+    return [np.array(weight) for weight in model.weights]
+
+
+def pairs_of_networks(model):
+    """(averaged network, trained network) for each that is averaged."""
+    return [
+        (getattr(model, f"averaged_{name}"), getattr(model, name))
+        for name in model.averaged
+    ]
+
+
+def assert_equal(found, expected, **tolerance):
+    assert len(found) == len(expected) > 0
+    for ours, theirs in zip(found, expected, strict=True):
+        if tolerance:
+            np.testing.assert_allclose(ours, theirs, **tolerance)
+        else:
+            np.testing.assert_array_equal(ours, theirs)
+
+
+# --- Training and evaluating ---
+
+
+def test_metrics_are_those_that_are_named(model):
+    data = dataset(examples(model))
+    history = model.fit(data, epochs=2, validation_data=data, **QUIET).history
+    assert {key.removeprefix("val_") for key in history} == {*model.metric_names}
+    assert [metric.name for metric in model.metrics] == [*model.metric_names]
+    assert np.isfinite(list(history.values())).all()
+
+
+def test_evaluate_repeats_itself_and_leaves_training_undisturbed(model):
+    data = dataset(examples(model))
+    before = state(model)
+    first = model.evaluate(data, return_dict=True, **QUIET)
+    assert first == model.evaluate(data, return_dict=True, **QUIET)
+    assert_equal(state(model), before)
+
+
+def test_arrays_and_datasets_are_the_same(model):
+    arrays = examples(model)
+    start = state(model)
+
+    def train(*data, size=None):
+        reset(model, start)
+        checked = arrays if len(arrays) > 1 else arrays[0]
+        options = dict(shuffle=False, batch_size=size, validation_batch_size=4)
+        return model.fit(*data, validation_data=checked, **options, **QUIET).history
+
+    history = train(*arrays, size=4)
+    assert train(dataset(arrays)) == {
+        key: pytest.approx(history[key], rel=1e-4) for key in history
+    }
+    for data, size in ((arrays, 4), ([dataset(arrays)], None)):
+        result = model.evaluate(*data, batch_size=size, return_dict=True, **QUIET)
+        assert result == {
+            key: pytest.approx(history[f"val_{key}"][0], rel=1e-4) for key in result
+        }
+
+
+def test_a_last_batch_counts_by_its_images():
+    images = pictures(10)
+    images[8:] = 0  # unlike the others
+    model = build("toy")
+    batches = images[:8], images[8:]
+    losses = [model.loss_of(x, model.averaged_network, (0, 0)) for x in batches]
+    expected = np.mean(np.concatenate(losses))
+    assert model.evaluate(images, batch_size=8, **QUIET) == pytest.approx(expected)
+    assert np.mean(losses[0]) > 1.1 * expected
+
+
+def test_equal_seeds_give_equal_models(shared, model):
+    name, _, start = shared
+
+    def train(seed):
+        reset(model, start)
+        model.noise.state.assign(MODELS[name][0](seed=seed).noise.state)
+        model.fit(dataset(examples(model)), **QUIET)
+        return weights(model)
+
+    first = train(5)
+    assert_equal(train(5), first, atol=1e-6)
+    others = train(6)
+    distances = [np.abs(a - b).max() for a, b in zip(first, others, strict=True)]
+    assert max(distances) > 1e-4 or name == "adversarial"  # nothing there is drawn
+
+
+def test_a_learning_rate_scheduler_moves_what_is_averaged(model):
+    def moved(rate):
+        scheduler = keras.callbacks.LearningRateScheduler(lambda epoch: rate)
+        before = trained_weights()
+        model.fit(dataset(examples(model)), callbacks=scheduler, **QUIET)
+        assert model.optimizer.learning_rate == rate
+        pairs = zip(trained_weights(), before, strict=True)
+        return max(np.abs(now - then).max() for now, then in pairs)
+
+    def trained_weights():
+        networks = [network for _, network in pairs_of_networks(model)]
+        return [v.numpy() for n in networks for v in n.trainable_variables]
+
+    assert moved(0.125) > moved(0.0) == 0
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains(name, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = build(name)
+        before = [v.numpy() for v in model.trainable_variables]
+        for optimizer in optimizers(model):
+            if policy == "mixed_float16":  # the scale that training comes down to
+                optimizer.dynamic_scale.assign(128.0)
+        history = model.fit(*examples(model), batch_size=4, **QUIET).history
+    finally:
+        keras.config.set_dtype_policy("float32")
+    computed = {layer.compute_dtype for layer in model._flatten_layers()}
+    assert policy.removeprefix("mixed_") in computed
+    assert np.isfinite(list(history.values())).all()
+    for weight, start in zip(model.trainable_variables, before, strict=True):
+        assert weight.dtype == "float32" and np.isfinite(weight).all()
+        assert not np.array_equal(weight, start)
+    for optimizer in optimizers(model):
+        scaling = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        assert scaling == (policy == "mixed_float16")
+
+
+# --- Averages ---
+
+
+@pytest.mark.parametrize(
+    "decay, changes",  # short at first
+    [(0.75, {0: 1, 10: 0.5, 1000: 0.25}), (0.0, {0: 1, 10: 1, 1000: 1})],
+)
+def test_averages_follow_the_formula(model, decay, changes, monkeypatch):
+    monkeypatch.setattr(model, "average_decay", decay)
+    averages = [average for average, _ in pairs_of_networks(model)]
+    start = [average.get_weights() for average in averages]
+    for _, network in pairs_of_networks(model):
+        network.set_weights([weight + 1 for weight in network.get_weights()])
+    for step, change in changes.items():
+        model.optimizer.iterations.assign(step)
+        for average, values in zip(averages, start, strict=True):
+            average.set_weights(values)
+        model.average_weights()
+        for average, values in zip(averages, start, strict=True):
+            expected = [value + change for value in values]
+            assert_equal(average.get_weights(), expected, atol=1e-6)
+
+
+def test_each_step_moves_the_averages(model):
+    expected = [average.get_weights() for average, _ in pairs_of_networks(model)]
+    for step in (1, 2):
+        model.fit(dataset(examples(model), 8), **QUIET)
+        assert model.optimizer.iterations == step
+        decay = step / (10 + step)
+        for means, (_, network) in zip(expected, pairs_of_networks(model), strict=True):
+            for mean, weight in zip(means, network.get_weights(), strict=True):
+                mean += (1 - decay) * (weight - mean)
+    for means, (average, _) in zip(expected, pairs_of_networks(model), strict=True):
+        assert_equal(average.get_weights(), means, atol=1e-6)
+
+
+def test_averaged_networks_are_used_and_the_others_are_trained(model):
+    trainable = {id(variable) for variable in model.trainable_variables}
+    for average, network in pairs_of_networks(model):
+        assert average.weights and not average.trainable_variables
+        assert trainable >= {id(v) for v in network.trainable_variables} > set()
+    data = dataset(examples(model))
+    first = model.evaluate(data, **QUIET)
+    for _, network in pairs_of_networks(model):
+        network.set_weights([0 * weight for weight in network.get_weights()])
+    assert model.evaluate(data, **QUIET) == first
+    for average, _ in pairs_of_networks(model):
+        average.set_weights([0 * weight for weight in average.get_weights()])
+    assert model.evaluate(data, **QUIET) != first
+
+
+# --- Saving and resuming ---
+
+
+def test_a_loaded_model_goes_on_as_the_saved_one(model, tmp_path):
+    data = dataset(examples(model))
+    model.fit(data, **QUIET)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded) is type(model)
+    assert all(optimizer.iterations == 2 for optimizer in optimizers(loaded))
+    assert_equal(state(loaded), state(model))
+    loaded.run_eagerly = True
+    found = loaded.evaluate(data, **QUIET), loaded.fit(data, **QUIET).history
+    expected = model.evaluate(data, **QUIET), model.fit(data, **QUIET).history
+    assert found[0] == pytest.approx(expected[0], rel=1e-4)
+    for key, values in expected[1].items():
+        assert found[1][key] == pytest.approx(values, rel=1e-4)
+    assert_equal(state(loaded), state(model), atol=1e-5)
+
+
+def test_weights_round_trip(model, tmp_path):
+    start = state(model)
+    model.fit(dataset(examples(model)), **QUIET)
+    trained = state(model)
+    model.save_weights(tmp_path / "model.weights.h5")
+    reset(model, [0 * values for values in start])
+    model.load_weights(tmp_path / "model.weights.h5")
+    assert model.optimizer.iterations == 2
+    assert_equal(state(model), trained)
+
+
+class Cut(keras.callbacks.Callback):
+    """Stop as if the power was cut, when the second epoch begins."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_resumes_bit_equal(model, tmp_path):
+    start = state(model)
+    arrays = examples(model)
+    arrays = arrays if len(arrays) > 1 else arrays[0]
+
+    def run(folder, *callbacks):
+        reset(model, start)
+        data = tf.data.Dataset.from_tensor_slices(arrays).shuffle(8, seed=1).batch(4)
+        backup = keras.callbacks.BackupAndRestore(
+            tmp_path / folder, delete_checkpoint=False
+        )
+        model.fit(data, epochs=2, callbacks=[backup, *callbacks], **QUIET)
+        return state(model)
+
+    whole = run("whole")
+    with pytest.raises(KeyboardInterrupt):
+        run("cut", Cut())
+    resumed = run("cut")
+    model._initial_epoch = None  # where Keras would begin ever after
+    assert_equal(resumed, whole)
+
+
+RUN = """
+import shutil, sys
+import keras, numpy as np, tensorflow as tf
+from test_model import pictures, random_patches, state, toy
+
+folder, copy, report = sys.argv[1:]
+keras.utils.set_random_seed(0)
+tf.config.experimental.enable_op_determinism()
+model = toy()
+model.compile()
+patches = random_patches([pictures(1, 40, 40)[0]], 16, 16, batch_size=4, seed=1)
+shuffled = tf.data.Dataset.from_tensor_slices(pictures(16)).shuffle(16, seed=1)
+data = tf.data.Dataset.zip((patches, shuffled.batch(4))).map(lambda a, b: (a + b) / 2)
+
+class Copy(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        print("epoch", epoch)
+        if epoch == 2:  # what a power cut would leave
+            shutil.copytree(folder, copy)
+
+backup = keras.callbacks.BackupAndRestore(folder, delete_checkpoint=False)
+model.fit(data, epochs=4, verbose=0, callbacks=[backup, Copy()])
+np.savez(report, *state(model))
+"""
+
+
+def test_an_interrupted_run_resumes_bit_equal_in_a_new_process(tmp_path):
+    """With dropout, shuffled images and random patches; what it needs is the base's."""
+
+    def run(folder, copy):
+        """How many epochs were trained, and the state in the end."""
+        paths = [tmp_path / part for part in (folder, copy, f"{folder}.npz")]
+        command = [sys.executable, "-c", RUN, *paths]
+        options = dict(check=True, capture_output=True, text=True)
+        result = subprocess.run(command, cwd=Path(__file__).parent, **options)
+        return result.stdout.count("epoch"), list(np.load(paths[-1]).values())
+
+    epochs, whole = run("whole", "cut")
+    epochs_left, resumed = run("cut", "unused")
+    assert (epochs, epochs_left) == (4, 2)
+    assert_equal(resumed, whole)
+
+
+# --- Arguments ---
+
+
+def arguments(model, method):
+    """Names of all arguments of a method, those for the class it is built on too."""
+    classes = type(model).__mro__
+    found = {}
+    for cls in classes[: classes.index(ImageModel)]:
+        if method in vars(cls):
+            found |= inspect.signature(vars(cls)[method]).parameters
+    return {key: value for key, value in found.items() if key not in ("self", "kwargs")}
+
+
+def assert_same(found, expected):
+    """Whether two arguments are the same: networks, optimizers, functions, values."""
+    assert type(found) is type(expected)
+    if isinstance(expected, functools.partial):
+        assert (found.func, found.keywords) == (expected.func, expected.keywords)
+    elif isinstance(expected, keras.Model):
+        assert found.name == expected.name
+        assert_equal(found.get_weights(), expected.get_weights())
+    elif isinstance(expected, keras.optimizers.Optimizer):
+        assert found.get_config() == expected.get_config()
+    else:
+        assert found == expected
+
+
+def test_a_model_is_saved_with_every_argument_before_it_is_compiled(name, tmp_path):
+    keras.utils.set_random_seed(0)
+    make, options = MODELS[name]
+    options = dict(average_decay=0.5, seed=3, name="mine") | options
+    model = make(**options)
+    attributes = {"loss": "loss_name"}  # `loss` itself is Keras' own
+    for key, value in options.items():
+        kept = getattr(model, attributes.get(key, key))
+        assert kept == value or kept == (value,)
+    for key, parameter in arguments(model, "__init__").items():
+        if parameter.default is not inspect.Parameter.empty:
+            given = getattr(model, attributes.get(key, key)) != parameter.default
+            assert given, f"give {key} in MODELS another value than the default"
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    copied = type(model).from_config(model.get_config())
+    assert not loaded.compiled
+    assert_equal(state(loaded), state(model))
+    copied.set_weights(model.get_weights())
+    for other in (loaded, copied):
+        assert other.name == "mine"
+        for key in arguments(model, "__init__"):
+            attribute = attributes.get(key, key)
+            assert_same(getattr(other, attribute), getattr(model, attribute))
+
+
+def test_every_argument_of_compile_is_saved(name, tmp_path):
+    model = MODELS[name][0]()
+    given = {
+        key: "mean_squared_error"
+        if key == "loss"
+        else keras.optimizers.SGD(2.0**-index, momentum=0.5, clipnorm=1.0)
+        for index, key in enumerate(arguments(model, "compile"))
+    }
+    model.compile(**given)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    copied = type(model).from_config(model.get_config())
+    copied.compile_from_config(model.get_compile_config())
+    for other in (model, loaded, copied):
+        for key, value in given.items():
+            assert_same(getattr(other, key), value)
+        assert other.optimizer in optimizers(other)
+
+
+def test_no_argument_hides_a_name_of_the_base(name):
+    model = MODELS[name][0]()
+    base = ImageModel(SHAPE)
+    own = {*inspect.signature(ImageModel).parameters, "loss", "optimizer"}
+    given = {**arguments(model, "__init__"), **arguments(model, "compile")}
+    assert [key for key in given if hasattr(base, key) and key not in own] == []
+
+
+# --- Bad data, each refused before any weight has changed ---
+
+
+def one_nan():
+    images = pictures()
+    images[1, 3, 3] = np.nan
+    return images
+
+
+BAD_IMAGES = {
+    "-1 to 1": (pictures() * 2 - 1, r"from -0\.\d+ to 0\.[78].*255"),
+    "0 to 255": (pictures() * 255, r"\[0, 1\].* to 2\d\d\.\d*\. Divide"),
+    "8 bit": ((pictures() * 255).astype("uint8"), "uint8.*255"),
+    "NaN": (one_nan(), r"\[0, 1\].*nan"),
+    "channels": (pictures().repeat(3, axis=-1), r", 1\); got .*16, 16, 3.*channels=1"),
+    "rank": (pictures()[..., 0], r", 1\); got .*16, 16\)"),
+    "none": (pictures()[:0], "at least one is needed"),
+}
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+@pytest.mark.parametrize("kind", ["array", "dataset"])
+@pytest.mark.parametrize("case", BAD_IMAGES)
+def test_bad_images_are_refused(model, case, kind, method):
+    images, message = BAD_IMAGES[case]
+    data = examples(model, images)
+    data = data if kind == "array" else [dataset(data)]
+    before = weights(model)
+    with pytest.raises(ValueError, match=message) as error:
+        getattr(model, method)(*data, **QUIET)
+    assert len(str(error.value)) < 400  # the message, no stack of graph nodes
+    assert_equal(weights(model), before)
+
+
+def test_images_of_another_size_are_refused_if_one_is_expected(model):
+    data = examples(model, pictures(4, 12, 20))
+    for method in (model.fit, model.evaluate):
+        if model.image_shape[:2] != (None, None):
+            with pytest.raises(ValueError, match=r"12, 20, 1\).*Resize"):
+                method(*data, **QUIET)
+            with pytest.raises(ValueError, match=r"16, 16, 1\).*12, 20, 1\)"):
+                method(dataset(data), **QUIET)
+
+
+def test_a_bad_shape_is_named_after_good_ones_too(model):
+    model.fit(dataset(examples(model)), **QUIET)
+    with pytest.raises(ValueError, match=r", 1\); got \(8, 16, 16\)"):
+        model.fit(*examples(model, pictures()[..., 0]), **QUIET)
+
+
+def test_bad_validation_images_are_refused(model):
+    for case in ("-1 to 1", "8 bit", "channels"):
+        images, message = BAD_IMAGES[case]
+        data = examples(model, images)
+        data = data if len(data) > 1 else data[0]
+        with pytest.raises(ValueError, match=message):
+            model.fit(dataset(examples(model)), validation_data=data, **QUIET)
+
+
+def test_labels_are_refused_or_needed(model):
+    images, labels = pictures(), np.zeros(8, int)
+    refused = ((images,), "needs labels")
+    if not model.classes:
+        refused = ((images, labels), "images alone.*lambda image, label: image")
+    before = weights(model)
+    for method in (model.fit, model.evaluate):
+        for data in (refused[0], [dataset(refused[0])]):
+            with pytest.raises(ValueError, match=refused[1]):
+                method(*data, **QUIET)
+        with pytest.raises(ValueError, match=r'images alone.*x\["image"\]'):
+            method(dataset([{"image": images}]), **QUIET)
+    assert_equal(weights(model), before)
+
+
+BAD_LABELS = {
+    "too large": ([[0, 3]] * 8, r"from 0 to one less.*from .?0 3.? to .?0 3"),
+    "negative": ([[1, -1]] * 8, r"from 0 to one less.*from .?1 -1"),
+    "not whole": ([[0.0, 1.0]] * 8, r"integers of shape \(n, 2\); got float64"),
+    "one of two": ([0] * 8, r"integers of shape \(n, 2\); got int64 of shape"),
+}
+
+
+@pytest.mark.parametrize("kind", ["array", "dataset"])
+@pytest.mark.parametrize("case", BAD_LABELS)
+@pytest.mark.parametrize("shared", ["conditional gan"], indirect=True)
+def test_bad_labels_are_refused(model, case, kind):
+    labels, message = BAD_LABELS[case]
+    data = pictures(), np.array(labels)
+    data = data if kind == "array" else [dataset(data, 8)]
+    before = weights(model)
+    for method in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=message) as error:
+            method(*data, **QUIET)
+        assert len(str(error.value)) < 400
+    assert_equal(weights(model), before)
+
+
+COUNTED = "iteration", "moving_mean", "moving_variance"  # by a failed step too
+
+
+def test_a_loss_that_is_not_finite_stops_training(model):
+    for pair in pairs_of_networks(model):
+        for network in pair:
+            network.weights[-1].assign(np.nan * network.weights[-1])
+    kept = [
+        variable
+        for variable in memory(model)
+        if not variable.path.endswith((*COUNTED, "seed_generator_state"))
+    ]
+    before = [np.array(variable) for variable in kept]
+    for method in (model.fit, model.evaluate):
+        with pytest.raises(FloatingPointError, match="lower learning rates"):
+            method(dataset(examples(model)), **QUIET)
+        assert_equal([np.array(variable) for variable in kept], before)
+
+
+# --- Several devices ---
+
+
+def test_two_replicas_train_as_one():
+    """In a process of its own, which makes two devices of the processor."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    script = Path(__file__).parent / "replicas.py"
+    result = subprocess.run([*command, script], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+
+
+# --- The functions that the models share ---
+
+
+def test_require_raises_its_message():
+    require(True, "never")
+    with pytest.raises(ValueError, match="^so it is$"):
+        require([], "so it is")
+
+
+def test_counts_are_whole_numbers_from_one():
+    check_counts(width=1, blocks=np.int64(3))
+    for value in (0, -1, 1.5, 2.0, "9", True, None):
+        message = f"width must be a whole number, 1 or more; got width={value!r}."
+        with pytest.raises(ValueError, match=re.escape(message)):
+            check_counts(blocks=2, width=value)
+
+
+def test_networks_must_know_their_input():
+    body = keras.layers.Dense(2)
+    check_built(encoder=keras.Sequential([keras.Input((3,)), body]))
+    with pytest.raises(ValueError, match="decoder does not know.*keras.Input"):
+        check_built(decoder=keras.Sequential([body]))
+
+
+@pytest.mark.parametrize(
+    "size, halvings",
+    [((4, 4), 1), ((16, 12), 1), ((18, 20), None), ((28, 32), 2), ((32, 48), 3)]
+    + [((64, 64), 3), ((65, 65), None), ((128, 72), None), ((2, 2), None)],
+)
+def test_both_sides_are_halved_until_8_pixels_are_left(size, halvings):
+    if halvings:
+        assert check_sizes((*size, 3), width=4) == halvings
+        return
+    with pytest.raises(ValueError, match="nearest sizes that work") as error:
+        check_sizes((*size, 3))
+    sizes = re.findall(r"(\d+)x(\d+)", str(error.value))
+    refused, *named = [(int(height), int(width)) for height, width in sizes]
+    assert refused == size and len(named) == 2
+    for height, width in named:
+        assert height == width or size[0] != size[1]
+        assert check_sizes((height, width, 3))
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (32, 32, 0), (32, 32.5, 1), 32])
+def test_an_image_shape_has_three_parts(shape):
+    with pytest.raises(ValueError, match="image_shape must be"):
+        check_sizes(shape)
+
+
+def test_other_sizes_are_at_least_one():
+    with pytest.raises(ValueError, match="'latent_dim': 0"):
+        check_sizes((8, 8, 1), width=4, latent_dim=0)
+
+
+def test_a_copy_is_another_network_that_is_not_trained():
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    copy = copy_of(network)
+    assert_equal(copy.get_weights(), network.get_weights())
+    assert not copy.trainable_variables and network.trainable_variables
+    network.layers[0].kernel.assign_add(tf.ones((3, 2)))
+    assert np.abs(copy.layers[0].kernel - network.layers[0].kernel).min() > 0.9
+
+
+def test_an_average_spans_the_last_tenth_of_the_first_steps():
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    average = copy_of(network)
+    for step in range(1, 101):
+        network.layers[0].kernel.assign([[step]])
+        move_average(average, network, step, 0.999)
+    # Of n steps, step k has a weight in proportion to about k^9.
+    assert average.get_weights()[0] == pytest.approx(100 * 10 / 11, rel=0.02)
+    before = average.get_weights()[0]
+    move_average(average, network, 10**6, 0.75)
+    expected = before + 0.25 * (100 - before)
+    assert average.get_weights()[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "shape, fit",
+    [((5, 4, 4, 1), True), ((None, 4, 4, 1), True), ((5, 4, 4), False)]
+    + [((5, 4, 4, 3), False), ((5, 4, 5, 1), False), (None, True)],
+)
+def test_a_shape_fits_where_its_sides_may_be_equal(shape, fit):
+    assert fits(shape, None, 4, 4, 1) == fit
+
+
+@pytest.mark.parametrize("wrap", [tf.function, lambda function: function])
+def test_failed_checks_of_a_graph_say_what_is_wrong(wrap):
+    @wrap
+    def check(x):
+        return ensure(x, tf.reduce_max(x) < 2, "At most {}; got {}.", 2, x[0])
+
+    model = ImageModel(SHAPE)
+    with model.plain_errors():
+        assert check(tf.constant([1])) == 1
+        with pytest.raises(ValueError, match="^At most 2; got 7.$"):
+            with model.plain_errors():
+                check(tf.constant([7]))
+
+
+def test_other_errors_of_tensorflow_stay_as_they_are():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="mine"):
+        with ImageModel(SHAPE).plain_errors():
+            raise tf.errors.InvalidArgumentError(None, None, "mine")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_an_error(value):
+    assert finite(tf.constant(1.0)) == 1
+    with pytest.raises(FloatingPointError, match="changed no weight"):
+        with ImageModel(SHAPE).plain_errors():
+            finite(tf.constant([0.0, value]))
+
+
+def test_the_scaled_loss_is_the_mean_enlarged_by_the_optimizer():
+    model, loss = ImageModel(SHAPE), tf.constant([1.0, 2.0, 6.0])
+    assert model.scaled(loss, keras.optimizers.SGD()) == 3
+    scaling = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(), 8.0)
+    scaling.build([])
+    assert model.scaled(loss, scaling) == 24
+
+
+def test_batches_are_of_any_size_and_checked():
+    model, images = ImageModel(SHAPE), pictures(10)
+    for data in (images, dataset([images], 3)):
+        found = list(model.batches(data, 4))
+        assert [len(batch) for batch in found] == [4, 4, 2]
+        np.testing.assert_array_equal(np.concatenate(found), images)
+    with pytest.raises(ValueError, match="at least one is needed"):
+        list(model.batches(dataset([images]).take(0), 4))
+    with pytest.raises(ValueError, match="8-bit"):
+        list(model.batches(images.astype(int), 4))
+
+
+def test_an_average_decay_of_one_is_refused():
+    for decay in (1, -0.1, np.nan):
+        with pytest.raises(ValueError, match=rf"in \[0, 1\); got {decay}"):
+            ImageModel(SHAPE, average_decay=decay)
+
+
+DATA = {
+    "shuffled": lambda: tf.data.Dataset.range(6).shuffle(6, seed=1),
+    "of unknown length": lambda: (
+        tf.data.Dataset.range(6).shuffle(6, seed=1).filter(lambda x: True)
+    ),
+    "drawn": lambda: tf.data.Dataset.random(1, True).take(6),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # of that length
+@pytest.mark.parametrize("case", DATA)
+def test_a_resumed_run_sees_its_data_in_the_order_of_a_whole_one(case):
+    class Recorder(keras.Model):
+        def train_step(self, data):
+            seen.append(int(data))
+            return {"loss": 0.0}
+
+    def run(data, start, end):
+        model = Recorder()
+        model.compile(run_eagerly=True)
+        epochs = dict(initial_epoch=start, epochs=end, shuffle=False, **QUIET)
+        seen.clear()
+        model.fit(data, callbacks=[DataOrder(data)], **epochs)
+        return np.reshape(seen, (end - start, 6)).tolist()
+
+    seen = []
+    whole = run(DATA[case](), 0, 4)
+    assert len({tuple(epoch) for epoch in whole}) == 4
+    assert run(DATA[case](), 2, 4) == whole[2:]  # as in a new process
+    data = DATA[case]()
+    assert run(data, 0, 2) + run(data, 2, 4) == whole
