@@ -67,12 +67,12 @@ def load(data, size, channels, batch, cuts=1):
         return np.stack([pixels[y : y + size, x : x + size] for y, x in corners])
 
     train = train.map(lambda x: tf.numpy_function(read, [x], tf.uint8), 4).unbatch()
-    train = train.cache() if cuts == 1 and count < room else train
-    train = train.shuffle(min(2000, room)).repeat().batch(batch).prefetch(2)
     held_out = held_out.map(lambda x: tf.numpy_function(read, [x], tf.uint8)).unbatch()
     held_out = [*held_out.take(min(1000, room // 20)).as_numpy_iterator()]
-    if not count or not held_out:
+    if not held_out or not [*train.take(1)]:
         sys.exit(f"{data}: too few pictures {ENDINGS} that can be read.")
+    train = train.cache() if cuts == 1 and count < room else train
+    train = train.shuffle(min(2000, room)).repeat().batch(batch).prefetch(2)
     return train.map(lambda x: tf.cast(x, tf.float32) / 255), np.float32(held_out) / 255
 
 

@@ -292,9 +292,11 @@ def test_too_few_pictures(load, count, tmp_path):
         load(str(tmp_path), 16, 3, 2)
 
 
-def test_no_readable_picture_is_held_out(load, tmp_path):
-    numbered(tmp_path, 5)
-    (tmp_path / "00.png").write_bytes(b"")
+@pytest.mark.parametrize("damaged", [["00"], ["01", "02"]])
+def test_no_picture_can_be_read(load, damaged, tmp_path):
+    numbered(tmp_path, 3)  # the first is held out
+    for name in damaged:
+        (tmp_path / f"{name}.png").write_bytes(b"")
     with pytest.raises(SystemExit, match="too few pictures"):
         load(str(tmp_path), 16, 3, 2)
 
