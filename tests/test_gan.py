@@ -1,9 +1,5 @@
 """The networks, the losses, the training step and what surrounds it."""
 
-import hashlib
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -47,10 +43,11 @@ def mode_error(samples):
     return np.abs(samples[:, None] - modes).mean(axis=(2, 3, 4)).min(axis=1).mean()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def gan():
+    """A model for tests that change no weight."""
     model = small_gan()
-    model.compile()
+    model.compile(run_eagerly=True)  # quicker for a few steps: nothing is traced
     return model
 
 
@@ -72,9 +69,7 @@ def test_networks_meet_at_every_supported_size(shape):
     assert isinstance(discriminator, keras.Sequential)
 
 
-@pytest.mark.parametrize(
-    "shape", [(30, 30, 1), (100, 100, 3), (64, 20, 3), (2, 2, 1), (1, 3000, 1)]
-)
+@pytest.mark.parametrize("shape", [(30, 30, 1), (64, 20, 3)])
 @pytest.mark.parametrize("build", [build_generator, build_discriminator])
 def test_an_impossible_size_names_sizes_that_work(build, shape):
     with pytest.raises(ValueError, match="nearest sizes") as error:
@@ -85,12 +80,6 @@ def test_an_impossible_size_names_sizes_that_work(build, shape):
     for size in sizes:
         assert (size[0] == size[1]) == (shape[0] == shape[1])
         build((*size, shape[2]), width=4)
-
-
-@pytest.mark.parametrize("shape", [(32, 32), (32, 32, 0), 32])
-def test_an_image_shape_has_three_parts(shape):
-    with pytest.raises(ValueError, match="image_shape must be"):
-        build_generator(shape)
 
 
 def test_sizes_below_one_are_refused():
@@ -185,7 +174,8 @@ def test_the_gradient_penalty_survives_a_flat_discriminator():
 def test_one_pass_makes_the_updates_of_two_separate_tapes():
     images = halves(16)
     model = small_gan(seed=3, average_decay=0.0)
-    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.2))
+    optimizers = keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.2)
+    model.compile(*optimizers, run_eagerly=True)
     generator = keras.models.clone_model(model.generator)
     discriminator = keras.models.clone_model(model.discriminator)
     generator.set_weights(model.generator.get_weights())
@@ -217,18 +207,6 @@ def test_one_pass_makes_the_updates_of_two_separate_tapes():
             np.testing.assert_allclose(after, before - rate * gradient, atol=1e-5)
 
 
-def test_training_finds_both_modes():
-    images = halves(2048)
-    model = small_gan()
-    model.compile(*(keras.optimizers.Adam(5e-3, beta_1=0.5) for _ in range(2)))
-    before = model.sample(200, seed=0)
-    model.fit(images, epochs=6, batch_size=32, verbose=0)
-    after = model.sample(200, seed=0)
-    assert mode_error(after) < 0.5 * mode_error(before)
-    right = (after[:, :, 4:].mean(axis=(1, 2, 3)) > 0.5).mean()
-    assert 0.1 < right < 0.9
-
-
 def test_the_name_of_the_loss_chooses_the_generators_loss():
     outputs = tf.constant([[1.0]]), tf.constant([[-3.0]])
     for name, losses in module.LOSSES.items():
@@ -242,10 +220,12 @@ def test_every_loss_that_does_not_saturate_learns_both_modes(loss):
     model = small_gan("layer" if loss in module.PENALTIES else "batch", loss=loss)
     model.compile(*(keras.optimizers.Adam(5e-3, beta_1=0.5) for _ in range(2)))
     before = mode_error(model.sample(200, seed=0))
-    model.fit(images, epochs=8, batch_size=32, verbose=0)
+    model.fit(images, epochs=6, batch_size=32, verbose=0)
     after = model.sample(200, seed=0)
-    assert mode_error(after) < 0.6 * before
-    assert 0.02 < (after[:, :, 4:].mean(axis=(1, 2, 3)) > 0.5).mean() < 0.98
+    right = (after[:, :, 4:].mean(axis=(1, 2, 3)) > 0.5).mean()
+    if loss == "non_saturating":
+        assert mode_error(after) < 0.5 * before and 0.1 < right < 0.9
+    assert mode_error(after) < 0.6 * before and 0.02 < right < 0.98
 
 
 @pytest.mark.parametrize("loss", module.PENALTIES)
@@ -263,7 +243,7 @@ def test_the_weight_of_the_penalty_decides_how_steep_the_discriminator_gets(loss
 
 def test_the_generator_moves_in_every_third_step_only():
     model = small_gan(n_critic=3, average_decay=0.5)
-    model.compile()
+    model.compile(run_eagerly=True)
     moved = []
     for _ in range(6):
         before = [model.generator.layers[0].kernel.numpy()]
@@ -279,28 +259,19 @@ def test_the_generator_moves_in_every_third_step_only():
     assert int(model.discriminator_optimizer.iterations) == 6
 
 
-def test_average_weights_follow_the_formula(gan):
-    gan.average_decay = 0.75
-    start = [w.numpy() for w in gan.averaged_generator.weights]
-    for weight in gan.generator.weights:
-        weight.assign_add(tf.ones_like(weight))
-    for step, change in ((1000, 0.25), (10, 0.5), (0, 1)):  # short at first
-        gan.generator_optimizer.iterations.assign(step)
-        gan.averaged_generator.set_weights(start)
-        gan.average_weights()
-        for average, before in zip(gan.averaged_generator.weights, start, strict=True):
-            np.testing.assert_allclose(average, before + change, atol=1e-6)
-
-
-def test_without_averaging_samples_come_from_the_generator():
-    model = small_gan(average_decay=0.0)
-    model.compile()
-    model.fit(halves(64), batch_size=16, verbose=0)
-    latents = tf.random.normal((4, 8))
-    np.testing.assert_allclose(model(latents), model.generator(latents), atol=1e-5)
+def test_a_discriminator_that_is_not_finite_stops_training():
+    gan = small_gan()
+    gan.compile(run_eagerly=True)
+    gan.discriminator.layers[-1].kernel.assign(np.full((64, 1), np.inf))
+    before = [w.numpy() for w in gan.trainable_variables]
+    with pytest.raises(FloatingPointError, match="lower learning rates"):
+        gan.fit(halves(32), verbose=0)
+    for now, then in zip(gan.trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(now, then)
 
 
 def test_metrics_tell_the_state_of_the_game(gan):
+    gan.reset_metrics()
     gan.track(1.0, 2.0, tf.constant([[3.0], [-1.0]]), tf.constant([[-2.0], [-5.0]]))
     result = {name: float(value) for name, value in gan.get_metrics_result().items()}
     assert result == {
@@ -309,50 +280,6 @@ def test_metrics_tell_the_state_of_the_game(gan):
         "real_accuracy": 0.5,
         "fake_accuracy": 1.0,
     }
-
-
-def test_fit_takes_validation_data_and_evaluate_repeats_itself(gan):
-    images = halves(64)
-    history = gan.fit(
-        tf.data.Dataset.from_tensor_slices(images).batch(16),
-        validation_data=tf.data.Dataset.from_tensor_slices(images).batch(16),
-        verbose=0,
-    ).history
-    assert np.isfinite(history["val_discriminator_loss"]).all()
-    noise = gan.noise.state.numpy()
-    first = gan.evaluate(images, return_dict=True, verbose=0)
-    assert first == gan.evaluate(images, return_dict=True, verbose=0)
-    np.testing.assert_array_equal(noise, gan.noise.state)  # training is undisturbed
-
-
-def test_equal_seeds_give_equal_models():
-    def trained(seed):
-        model = small_gan(seed=seed)
-        model.compile()
-        model.fit(halves(64), batch_size=16, shuffle=False, verbose=0)
-        return model.generator.layers[0].kernel.numpy()
-
-    np.testing.assert_allclose(trained(5), trained(5), atol=1e-6)
-    assert np.abs(trained(5) - trained(6)).max() > 1e-4
-
-
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_trains(policy):
-    keras.config.set_dtype_policy(policy)
-    try:
-        model = small_gan()
-        model.compile()
-        before = [w.numpy() for w in model.trainable_variables]
-        history = model.fit(halves(256), batch_size=16, epochs=2, verbose=0).history
-    finally:
-        keras.config.set_dtype_policy("float32")
-    assert np.isfinite(list(history.values())).all()
-    for weight, start in zip(model.trainable_variables, before, strict=True):
-        assert weight.dtype == "float32" and np.isfinite(weight).all()
-        assert not np.array_equal(weight, start)
-    assert model.sample(2).dtype == np.float32
-    scaled = isinstance(model.generator_optimizer, keras.optimizers.LossScaleOptimizer)
-    assert scaled == (policy == "mixed_float16")
 
 
 # --- sampling ---
@@ -367,6 +294,28 @@ def test_sample_is_reproducible_and_in_range(gan):
     assert not np.array_equal(gan.sample(3), gan.sample(3))
 
 
+def test_samples_come_from_the_averaged_generator_unless_asked_otherwise():
+    model = small_gan()
+    model.generator.set_weights([w + 0.1 for w in model.generator.get_weights()])
+    latents = model.draw_latents(3, None, (4, 0))
+    for found, network in (
+        (model(latents), model.averaged_generator),
+        (model.sample(3, 4), model.averaged_generator),
+        (model.sample(3, 4, averaged=False), model.generator),
+    ):
+        np.testing.assert_allclose(found, network(latents), atol=1e-5)
+    assert np.abs(model.sample(3, 4) - model.sample(3, 4, averaged=False)).max() > 1e-3
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_samples_are_float32_in_mixed_precision(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        assert small_gan().sample(2).dtype == np.float32
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
 @pytest.mark.parametrize("count", [0, -1, 2.5, "9", True])
 def test_sample_refuses_a_count_that_is_none(gan, count):
     with pytest.raises(ValueError, match="1 or more"):
@@ -378,147 +327,7 @@ def test_latents_of_another_size_are_refused(gan):
         gan(tf.zeros((2, 9)))
 
 
-# --- saving and resuming ---
-
-
-def test_a_loaded_model_goes_on_as_the_saved_one(gan, tmp_path):
-    images = halves(64)
-    options = dict(batch_size=16, shuffle=False, verbose=0)
-    gan.fit(images, **options)
-    gan.save(tmp_path / "gan.keras")
-    loaded = keras.models.load_model(tmp_path / "gan.keras")
-    np.testing.assert_array_equal(gan.sample(4, seed=0), loaded.sample(4, seed=0))
-    assert loaded.generator_optimizer.iterations == 4
-    gan.fit(images, **options)
-    loaded.fit(images, **options)
-    for ours, theirs in zip(gan.variables, loaded.variables, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-6)
-
-
-def test_a_model_that_was_never_compiled_can_be_saved(tmp_path):
-    model = small_gan()
-    model.save(tmp_path / "gan.keras")
-    loaded = keras.models.load_model(tmp_path / "gan.keras")
-    np.testing.assert_array_equal(model.sample(2, seed=0), loaded.sample(2, seed=0))
-
-
-def test_weights_round_trip(gan, tmp_path):
-    gan.fit(halves(32), batch_size=16, verbose=0)
-    gan.save_weights(tmp_path / "gan.weights.h5")
-    other = small_gan()
-    other.compile()
-    other.load_weights(tmp_path / "gan.weights.h5")
-    np.testing.assert_array_equal(gan.sample(4, seed=0), other.sample(4, seed=0))
-    for ours, theirs in zip(
-        gan.discriminator_optimizer.variables,
-        other.discriminator_optimizer.variables,
-        strict=True,
-    ):
-        np.testing.assert_array_equal(ours, theirs)
-
-
-RUN = """
-import os, sys
-import keras, numpy as np, tensorflow as tf
-from tfgen.gan import GAN, build_discriminator, build_generator
-
-folder, stop_after, report = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-keras.utils.set_random_seed(0)
-tf.config.experimental.enable_op_determinism()
-discriminator = build_discriminator((8, 8, 1), width=8)
-*body, logit = discriminator.layers
-discriminator = keras.Sequential(
-    [keras.Input((8, 8, 1)), *body, keras.layers.Dropout(0.3), logit]
-)
-gan = GAN(build_generator((8, 8, 1), 8, 8), discriminator)
-gan.compile()
-images = np.random.default_rng(0).random((64, 8, 8, 1), np.float32)
-data = tf.data.Dataset.from_tensor_slices(images).shuffle(64, seed=1).batch(16)
-
-class Stop(keras.callbacks.Callback):
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == stop_after:
-            os._exit(9)  # as a power cut would
-
-backup = keras.callbacks.BackupAndRestore(folder, delete_checkpoint=False)
-gan.fit(data, epochs=4, verbose=0, callbacks=[backup, Stop()])
-state = [*gan.variables, *gan.generator_optimizer.variables,
-         *gan.discriminator_optimizer.variables]
-np.savez(report, *[np.asarray(v) for v in state])
-"""
-
-
-def test_an_interrupted_run_resumes_bit_equal_in_a_new_process(tmp_path):
-    def run(name, stop_after):
-        return subprocess.run(
-            [sys.executable, "-c", RUN, tmp_path / name, str(stop_after)]
-            + [tmp_path / f"{name}.npz"],
-            check=False,
-        ).returncode
-
-    assert run("whole", -1) == 0
-    assert run("cut", 2) == 9 and not (tmp_path / "cut.npz").exists()
-    assert run("cut", -1) == 0
-    whole, cut = (np.load(tmp_path / f"{name}.npz") for name in ("whole", "cut"))
-
-    def digest(arrays):
-        return hashlib.sha256(b"".join(a.tobytes() for a in arrays.values())).digest()
-
-    assert digest(whole) == digest(cut)
-
-
-# --- bad input, each refused before any weight has changed ---
-
-
-BAD_IMAGES = {
-    "-1 to 1": (halves(32) * 2 - 1, ValueError, r"from -0\.8.* to 0\.[78].*255"),
-    "0 to 255": (halves(32) * 255, ValueError, r"\[0, 1\].*divide|Divide"),
-    "8 bit": ((halves(32) * 255).astype("uint8"), ValueError, "uint8.*255"),
-    "NaN": (np.full_like(halves(32), np.nan), ValueError, r"\[0, 1\]"),
-    "channels": (np.zeros((32, 8, 8, 3), np.float32), ValueError, r"8, 8, 1.*8, 8, 3"),
-    "size": (np.zeros((32, 16, 16, 1), np.float32), ValueError, "Resize"),
-    "rank": (np.zeros((32, 8, 8), np.float32), ValueError, r"8, 8, 1"),
-}
-
-
-@pytest.mark.parametrize("kind", ["array", "dataset"])
-@pytest.mark.parametrize("case", BAD_IMAGES)
-def test_fit_and_evaluate_refuse_bad_images(gan, case, kind):
-    images, exception, message = BAD_IMAGES[case]
-    if kind == "dataset":
-        images = tf.data.Dataset.from_tensor_slices(images).batch(16)
-    before = [w.numpy() for w in gan.trainable_variables]
-    with pytest.raises(exception, match=message) as error:
-        gan.fit(images, verbose=0)
-    assert len(str(error.value)) < 400  # the message, not a stack of graph nodes
-    for now, then in zip(gan.trainable_variables, before, strict=True):
-        np.testing.assert_array_equal(now, then)
-    with pytest.raises(exception, match=message):
-        gan.evaluate(images, verbose=0)
-
-
-def test_a_bad_shape_is_named_after_good_ones_too(gan):
-    gan.fit(halves(32), verbose=0)
-    with pytest.raises(ValueError, match=r"\(n, 8, 8, 1\); got \(32, 8, 8\)"):
-        gan.fit(halves(32)[..., 0], verbose=0)
-
-
-def test_labels_are_refused(gan):
-    images, labels = halves(32), np.zeros(32)
-    with pytest.raises(ValueError, match="labels"):
-        gan.fit(images, labels, verbose=0)
-    pairs = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
-    with pytest.raises(ValueError, match="labels"):
-        gan.fit(pairs, verbose=0)
-
-
-def test_a_loss_that_is_not_finite_stops_training(gan):
-    gan.discriminator.layers[-1].kernel.assign(np.full((64, 1), np.inf))
-    before = [w.numpy() for w in gan.trainable_variables]
-    with pytest.raises(FloatingPointError, match="lower learning rates"):
-        gan.fit(halves(32), verbose=0)
-    for now, then in zip(gan.trainable_variables, before, strict=True):
-        np.testing.assert_array_equal(now, then)
+# --- networks and options that are refused ---
 
 
 def test_networks_that_do_not_fit_are_refused():
@@ -538,7 +347,6 @@ def test_networks_that_do_not_fit_are_refused():
 
 BAD_OPTIONS = {
     "unknown loss": ({"loss": "mse"}, r"choose from.*hinge.*wasserstein"),
-    "average_decay": ({"average_decay": 1.0}, "average_decay"),
     "n_critic": ({"n_critic": 0}, "n_critic"),
     "half a step": ({"n_critic": 1.5}, "n_critic"),
     "weight without penalty": ({"penalty_weight": 1.0}, "r1.*wasserstein"),
@@ -596,14 +404,23 @@ def test_the_discriminator_judges_image_and_label_together():
     np.testing.assert_array_equal(latents[0, 8:], [1, 0, 0, 0, 1])
 
 
-def test_labelled_data_trains_as_arrays_and_as_a_dataset():
-    images, labels = labelled(64)
+@pytest.fixture(scope="module")
+def conditional():
+    """A model with one label, for tests that do not train it on."""
     model = small_gan(classes=2)
-    model.compile()
-    model.fit(images, labels, validation_data=(images, labels), verbose=0)
-    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
-    assert np.isfinite(model.fit(data, verbose=0).history["generator_loss"]).all()
-    assert np.isfinite(model.evaluate(images, labels, verbose=0)).all()
+    model.compile(run_eagerly=True)
+    return model
+
+
+def test_one_label_may_be_a_vector_or_a_column(conditional):
+    images, labels = labelled(16)
+    start = conditional.get_weights()
+    conditional.fit(images, labels, validation_data=(images, labels), verbose=0)
+    conditional.set_weights(start)
+    result = conditional.evaluate(images, labels, verbose=0)
+    assert result == conditional.evaluate(images, labels[:, None], verbose=0)
+    samples = (conditional.sample(labels=x, seed=1) for x in (labels, labels[:, None]))
+    np.testing.assert_array_equal(*samples)
 
 
 def test_samples_without_labels_are_drawn_from_all_classes():
@@ -622,35 +439,25 @@ BAD_LABELS = {
 
 
 @pytest.mark.parametrize("case", BAD_LABELS)
-def test_bad_labels_are_refused(case):
+def test_bad_labels_are_refused(conditional, case):
     labels, message = BAD_LABELS[case]
-    model = small_gan(classes=2)
-    model.compile()
-    before = [w.numpy() for w in model.trainable_variables]
+    before = conditional.get_weights()
     with pytest.raises(ValueError, match=message) as error:
-        model.fit(halves(2), labels, verbose=0)
+        conditional.fit(halves(2), labels, verbose=0)
     assert len(str(error.value)) < 400
     with pytest.raises(ValueError, match=message):
-        model.fit(
-            tf.data.Dataset.from_tensor_slices((halves(2), labels)).batch(2), verbose=0
-        )
-    with pytest.raises(ValueError, match=message):
-        model.sample(labels=labels)
-    for now, then in zip(model.trainable_variables, before, strict=True):
+        conditional.sample(labels=labels)
+    for now, then in zip(conditional.get_weights(), before, strict=True):
         np.testing.assert_array_equal(now, then)
 
 
-def test_labels_are_needed_where_there_are_classes(gan):
-    model = small_gan(classes=2)
-    model.compile()
-    with pytest.raises(ValueError, match="needs labels"):
-        model.fit(halves(8), verbose=0)
+def test_labels_are_needed_where_there_are_classes(gan, conditional):
     with pytest.raises(ValueError, match="as many labels"):
-        model.sample(3, labels=[0, 1])
+        conditional.sample(3, labels=[0, 1])
     with pytest.raises(ValueError, match="knows no labels"):
         gan.sample(labels=[0, 1])
     with pytest.raises(ValueError, match="count=0"):
-        model.sample(labels=np.zeros(0, int))
+        conditional.sample(labels=np.zeros(0, int))
 
 
 def test_networks_built_for_other_classes_are_refused():
@@ -659,32 +466,3 @@ def test_networks_built_for_other_classes_are_refused():
         GAN(generator, build_discriminator(SHAPE, 8), classes=3)
     with pytest.raises(ValueError, match="same classes"):
         GAN(build_generator(SHAPE, 2, 8), build_discriminator(SHAPE, 8, 3), classes=3)
-
-
-def test_a_conditional_gan_is_saved_whole(tmp_path):
-    model = small_gan("layer", loss="wasserstein", classes=(2, 3), n_critic=2)
-    model.compile()
-    images, labels = labelled(16)
-    labels = np.stack([labels, labels], axis=1)
-    model.fit(images, labels, verbose=0)
-    model.save(tmp_path / "gan.keras")
-    loaded = keras.models.load_model(tmp_path / "gan.keras")
-    assert (loaded.classes, loaded.n_critic) == ((2, 3), 2)
-    assert (loaded.loss_name, loaded.penalty_weight) == ("wasserstein", 10.0)
-    for m in (model, loaded):
-        m.train_on_batch(images, labels)
-    np.testing.assert_allclose(
-        loaded.sample(labels=labels, seed=1), model.sample(labels=labels, seed=1), 1e-5
-    )
-
-
-def test_samples_come_from_the_averaged_generator_unless_asked_otherwise(gan):
-    gan.fit(halves(64), batch_size=16, verbose=0)
-    latents = keras.random.normal((3, 8), seed=4)
-    for averaged, network in (
-        (True, gan.averaged_generator),
-        (False, gan.generator),
-    ):
-        found = gan.sample(3, seed=4, averaged=averaged)
-        np.testing.assert_allclose(found, network(latents), atol=1e-5)
-    assert np.abs(gan.sample(3, 4) - gan.sample(3, 4, averaged=False)).max() > 1e-3

@@ -223,3 +223,44 @@ def test_another_backend_is_an_error_that_names_the_fix():
     message = result.stderr.strip().splitlines()[-1]
     assert message.startswith(("ImportError", "RuntimeError")), message
     assert "numpy" in message and "tensorflow" in message
+
+
+TRAIN = """
+import sys
+sys.modules["tfgen"] = None  # cannot be imported
+import keras, numpy as np
+def damage(images, seed):
+    return {"image": images, "sigma": keras.ops.ones((4, 1))}
+size = (8, 8, 1), 4, 4
+images = np.full((4, 8, 8, 1), 0.5, np.float32)
+"""
+COPIES = {  # the files of models, and how one is made with them
+    "gan": "GAN(build_generator(*size), build_discriminator((8, 8, 1), 4))",
+    "vae": "VAE(build_encoder(*size), build_decoder(*size), likelihood='gaussian')",
+    "restoration": "Restorer(build_denoiser(1, 4, 1), damage)",
+}
+
+
+def test_copied_models_train_without_the_package(tmp_path):
+    """In another package, or beside a script once a dot of their imports is deleted."""
+    script = TRAIN
+    (tmp_path / "mine").mkdir()
+    for name in ("model", "tiles", *COPIES):
+        code = (PACKAGE / f"{name}.py").read_text("utf-8")
+        (tmp_path / "mine" / f"{name}.py").write_text(code, "utf-8")
+        code = code.replace("\nfrom .", "\nfrom ")
+        (tmp_path / f"{name}.py").write_text(code, "utf-8")
+    for place in ("", "mine."):
+        for name, model in COPIES.items():
+            script += f"from {place}{name} import *\nmodel = {model}\n"
+            script += "model.compile(run_eagerly=True)\n"
+            script += "model.fit(images, batch_size=4, verbose=0)\nprint('trained')\n"
+    (tmp_path / "script.py").write_text(script, "utf-8")
+    result = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.split() == ["trained"] * 6
