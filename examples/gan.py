@@ -32,7 +32,7 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 def load(data, size, channels, batch, cuts=1):
     """Endless training batches and up to 1000 held-out images, of every tenth file: (n,
     size, size, channels) in [0, 1], a picture's shrunk middle or random cuts of it."""
-    if folder := Path(data).is_dir():
+    if is_folder := Path(data).is_dir():
         names = sorted(map(str, Path(data).rglob("*")))
         names = [name for name in names if name.lower().endswith(ENDINGS)]
         train = [name for number, name in enumerate(names) if number % 10]
@@ -51,7 +51,7 @@ def load(data, size, channels, batch, cuts=1):
 
     def read(item):
         try:
-            image = Image.open(item) if folder else Image.fromarray(item.squeeze())
+            image = Image.open(item) if is_folder else Image.fromarray(item.squeeze())
             if image.mode.startswith("I"):  # 16 bits
                 image = image.convert("I").point(lambda value: value / 257).convert("L")
             image = ImageOps.exif_transpose(image).convert("RGBA")
@@ -86,10 +86,10 @@ def build_networks(size, channels):
         up += [layers.BatchNormalization(momentum=0.9), layers.ReLU()]
         up += [layers.Conv2DTranspose(filters, 4, 2, "same")]
     down = [layers.Input((size, size, channels)), layers.Rescaling(2, -1)]
-    for filters in widths:
+    for level, filters in enumerate(widths):
         down += [layers.Conv2D(filters, 4, 2, "same")]
-        down += [layers.BatchNormalization(momentum=0.9), layers.LeakyReLU(0.2)]
-    del down[3]  # the discriminator's first layer is not normalised
+        down += [layers.BatchNormalization(momentum=0.9)] if level else []
+        down += [layers.LeakyReLU(0.2)]
     up, down = [*up, layers.Activation("sigmoid")], [*down, layers.Flatten()]
     return keras.Sequential(up), keras.Sequential([*down, layers.Dense(1)])
 
@@ -110,12 +110,12 @@ def train_step(images, generator, discriminator, optimizers, average, decay):
 
 
 def main():
-    data, size, channels, batch, minutes, seed = vars(parser.parse_args()).values()
-    keras.utils.set_random_seed(seed)
-    generator, discriminator = build_networks(size, channels)
+    args = parser.parse_args()
+    keras.utils.set_random_seed(args.seed)
+    generator, discriminator = build_networks(args.size, args.channels)
     average = keras.models.clone_model(generator)  # of late weights: draws best
     optimizers = [keras.optimizers.Adam(rate, beta_1=0.5) for rate in (2e-3, 5e-4)]
-    train, held_out = load(data, size, channels, batch)
+    train, held_out = load(args.data, args.size, args.channels, args.batch)
     real, others = held_out[::2], held_out[len(held_out) > 1 :: 2]
     look = [layers.Conv2D(64, 5, 2, "same", activation="relu") for _ in range(3)]
     look = keras.Sequential([*look, layers.GlobalAveragePooling2D()])  # never trained
@@ -133,14 +133,14 @@ def main():
             decay = tf.constant(min(0.99, step / (10 + step)))
             train_step(images, generator, discriminator, optimizers, average, decay)
             seconds = time.time() - start
-            if seconds > min(report, 60 * minutes):
+            if seconds > min(report, 60 * args.minutes):
                 samples = average.predict(latents, verbose=0)
                 rows = [np.hstack(samples[i : i + 8]) for i in range(0, 64, 8)]
                 keras.utils.save_img("new.png", 255 * np.vstack(rows), scale=False)
                 Path("new.png").replace("samples.png")  # never half a picture
                 print(f"{seconds:4.0f} s: {distance(samples):.3f} {scale}", flush=True)
-                report = time.time() - start + min(20, 6 * minutes)
-            if seconds > 60 * minutes:
+                report = time.time() - start + min(20, 6 * args.minutes)
+            if seconds > 60 * args.minutes:
                 break
     average.save("gan.keras")
     print("Wrote gan.keras, samples.png. Distance from held-out ones: less is better.")

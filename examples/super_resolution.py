@@ -4,7 +4,7 @@
     python super_resolution.py --restore small.png large.png   any size, grey or colour
 
 Writes before_after.png (rows: photo, bicubic enlargement, network) and upscale.keras.
-Adversarial losses, and the full version with all of that: tfgen/restoration.py
+Adversarial losses, resuming, many GPUs: the full version is tfgen/restoration.py
 """
 
 import argparse
@@ -34,7 +34,7 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 def load(data, size, channels, batch, cuts=1):
     """Endless training batches and up to 1000 held-out images, of every tenth file: (n,
     size, size, channels) in [0, 1], a picture's shrunk middle or random cuts of it."""
-    if folder := Path(data).is_dir():
+    if is_folder := Path(data).is_dir():
         names = sorted(map(str, Path(data).rglob("*")))
         names = [name for name in names if name.lower().endswith(ENDINGS)]
         train = [name for number, name in enumerate(names) if number % 10]
@@ -53,7 +53,7 @@ def load(data, size, channels, batch, cuts=1):
 
     def read(item):
         try:
-            image = Image.open(item) if folder else Image.fromarray(item.squeeze())
+            image = Image.open(item) if is_folder else Image.fromarray(item.squeeze())
             if image.mode.startswith("I"):  # 16 bits
                 image = image.convert("I").point(lambda value: value / 257).convert("L")
             image = ImageOps.exif_transpose(image).convert("RGBA")
@@ -122,10 +122,10 @@ def main():
     network.compile("adam", "mean_absolute_error")
     size = args.size // args.scale * args.scale
     train, held_out = load(args.data, size, args.channels, args.batch, cuts=64)
-    large = held_out[:: -(-len(held_out) // 64)]  # 64 or a few less
+    large = held_out[:: len(held_out) // 64 + 1]  # up to 64
     small = resize(large, size // args.scale)
     smooth = resize(small, size)
-    scale = f"bicubic {keras.ops.psnr(large, smooth, 1):.2f}, network"
+    scale = f"bicubic {np.mean(tf.image.psnr(large, smooth, 1)):.2f}, network"
     start, report, seconds, limit = time.time(), 0, 0, 60 * args.minutes
     with contextlib.suppress(KeyboardInterrupt):
         for images in train:
@@ -135,7 +135,7 @@ def main():
             if seconds > min(report, limit):
                 report = seconds + min(20, 6 * args.minutes)
                 sharp = np.clip(network.predict(small, verbose=0), 0, 1)
-                psnr = keras.ops.psnr(large, sharp, 1)
+                psnr = np.mean(tf.image.psnr(large, sharp, 1))
                 print(f"{seconds:4.0f} s: PSNR {scale} {psnr:.2f} dB", flush=True)
                 rows = [np.hstack(x[::8]) for x in (large, smooth, sharp)]
                 keras.utils.save_img("new.png", 255 * np.vstack(rows), scale=False)

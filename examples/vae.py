@@ -4,7 +4,7 @@
     python vae.py fashion_mnist --channels 1   a TensorFlow Datasets set
 
 Writes reconstructions.png (pictures beside their copies), samples.png and vae.keras.
-Labels, resuming, many GPUs: the full version with all of that: tfgen/vae.py
+Likelihoods, resuming, many GPUs: the full version with all of that: tfgen/vae.py
 """
 
 import argparse
@@ -34,7 +34,7 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 def load(data, size, channels, batch, cuts=1):
     """Endless training batches and up to 1000 held-out images, of every tenth file: (n,
     size, size, channels) in [0, 1], a picture's shrunk middle or random cuts of it."""
-    if folder := Path(data).is_dir():
+    if is_folder := Path(data).is_dir():
         names = sorted(map(str, Path(data).rglob("*")))
         names = [name for name in names if name.lower().endswith(ENDINGS)]
         train = [name for number, name in enumerate(names) if number % 10]
@@ -53,7 +53,7 @@ def load(data, size, channels, batch, cuts=1):
 
     def read(item):
         try:
-            image = Image.open(item) if folder else Image.fromarray(item.squeeze())
+            image = Image.open(item) if is_folder else Image.fromarray(item.squeeze())
             if image.mode.startswith("I"):  # 16 bits
                 image = image.convert("I").point(lambda value: value / 257).convert("L")
             image = ImageOps.exif_transpose(image).convert("RGBA")
