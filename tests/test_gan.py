@@ -241,6 +241,15 @@ def test_the_weight_of_the_penalty_decides_how_steep_the_discriminator_gets(loss
     assert slope(100.0) < 0.5 * slope(0.0)
 
 
+def test_metrics_are_without_the_penalty():
+    logs = []
+    for weight in (0.0, 1000.0):
+        model = small_gan(None, loss="r1", penalty_weight=weight, seed=1)
+        model.compile(run_eagerly=True)
+        logs.append(model.train_on_batch(halves(16), return_dict=True))
+    assert logs[0] == pytest.approx(logs[1], rel=1e-4)
+
+
 def test_the_generator_moves_in_every_third_step_only():
     model = small_gan(n_critic=3, average_decay=0.5)
     model.compile(run_eagerly=True)

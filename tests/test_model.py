@@ -377,6 +377,8 @@ def test_each_step_moves_the_averages(model):
 
 
 def test_averaged_networks_are_used_and_the_others_are_trained(model):
+    copies = {key for key in vars(model) if key.startswith("averaged_")}
+    assert copies == {f"averaged_{name}" for name in model.averaged}
     trainable = {id(variable) for variable in model.trainable_variables}
     for average, network in pairs_of_networks(model):
         assert average.weights and not average.trainable_variables

@@ -8,8 +8,14 @@ from scipy import ndimage
 
 from tfgen import tiles as tiling
 from tfgen.data.corruptions import add_gaussian_noise
-from tfgen.restoration import Bicubic, build_denoiser, build_inpainter, build_upscaler
-from tfgen.tiles import Tiler, estimate_noise, fill_depths
+from tfgen.restoration import (
+    Bicubic,
+    SubPixel,
+    build_denoiser,
+    build_inpainter,
+    build_upscaler,
+)
+from tfgen.tiles import Tiler, estimate_noise, fill_depths, reach
 
 SMALL = dict(width=8, blocks=1)
 KINDS = ["denoise", "inpaint", 2, 3, 4]
@@ -251,6 +257,23 @@ def test_an_ensemble_in_tiles_is_that_of_the_whole_image(frozen, kind, channels,
     np.testing.assert_allclose(tiled, whole, atol=1e-4, rtol=0)
 
 
+def test_the_reach_of_layers_adds_up_in_pixels_of_the_input():
+    def total(*layers):
+        image = keras.Input((None, None, 4))
+        return reach(keras.Sequential([image, *layers]))
+
+    conv = keras.layers.Conv2D
+    assert total(conv(4, 1)) == 0
+    assert total(conv(4, 3)) == 1
+    assert total(conv(4, 4)) == 2  # to the farther side
+    assert total(conv(4, 5), conv(4, 3)) == 3
+    assert total(conv(4, 3, dilation_rate=3)) == 3
+    assert total(conv(4, 6, strides=2), conv(4, 3)) == 3 + 2
+    assert total(conv(4, 2, strides=2), SubPixel(2), conv(4, 3)) == 1 + 2 + 1
+    assert total(keras.layers.Conv2DTranspose(4, 4, strides=2), conv(4, 3)) == 2.5
+    assert total(Bicubic(2)) == Bicubic.reach == 2
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_pixel_reaches_no_further_than_the_overlap(frozen, kind):
     tiler = frozen(kind)
@@ -268,8 +291,8 @@ def test_a_pixel_reaches_no_further_than_the_overlap(frozen, kind):
     rows, columns = np.nonzero(np.abs(after - before)[0, ..., 0])
     places = np.stack([rows, columns]) / scale
     distance = np.abs(places - [[64], [65]]).max()
-    reach = tiling.reach(tiler.network)
-    assert distance - 1 < reach < distance + 8  # a bound, and not far above
+    bound = reach(tiler.network)
+    assert distance - 1 < bound < distance + 8  # a bound, and not far above
 
 
 # --- holes ---

@@ -93,7 +93,7 @@ def test_every_network_is_recorded_and_can_be_trained_further(name):
     assert f"`{name}`" in (weights.FOLDER / "README.md").read_text("utf-8")
     restorer.run_eagerly = True  # for one step, quicker
     before = restorer.network.get_weights()
-    images = np.full((1, 12, 12, restorer.channels), 0.5, np.float32)
+    images = np.full((1, 12, 12, restorer.image_shape[-1]), 0.5, np.float32)
     assert np.isfinite(restorer.train_on_batch(images)).all()
     after = restorer.network.get_weights()
     assert any((a != b).any() for a, b in zip(after, before, strict=True))
