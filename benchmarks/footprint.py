@@ -4,7 +4,7 @@
 
 Python compiles a package once and keeps the bytecode; PYTHONDONTWRITEBYTECODE, which
 some containers set, makes it compile the package again for every import. Both are
-timed; the latter only where no bytecode lies in tfgen/__pycache__ yet.
+timed; the latter only where no bytecode lies in the __pycache__ folders of tfgen yet.
 """
 
 import os

@@ -325,6 +325,15 @@ def test_samples_are_float32_in_mixed_precision(policy):
         keras.config.set_dtype_policy("float32")
 
 
+def test_without_a_seed_samples_follow_that_of_keras(gan):
+    drawn = []
+    for seed in (1, 1, 2):
+        keras.utils.set_random_seed(seed)
+        drawn.append(gan.sample(2))
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[0], drawn[2])
+
+
 @pytest.mark.parametrize("count", [0, -1, 2.5, "9", True])
 def test_sample_refuses_a_count_that_is_none(gan, count):
     with pytest.raises(ValueError, match="1 or more"):
@@ -430,6 +439,14 @@ def test_one_label_may_be_a_vector_or_a_column(conditional):
     assert result == conditional.evaluate(images, labels[:, None], verbose=0)
     samples = (conditional.sample(labels=x, seed=1) for x in (labels, labels[:, None]))
     np.testing.assert_array_equal(*samples)
+
+
+def test_labels_of_few_bits_are_no_problem():
+    model = small_gan(classes=256)
+    model.compile(run_eagerly=True)
+    labels = np.array([0, 255], np.uint8)
+    assert np.isfinite(model.evaluate(halves(2), labels, verbose=0)).all()
+    assert len(model.sample(labels=labels)) == 2
 
 
 def test_samples_without_labels_are_drawn_from_all_classes():

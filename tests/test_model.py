@@ -577,7 +577,72 @@ def test_no_argument_hides_a_name_of_the_base(name):
     assert [key for key in given if hasattr(base, key) and key not in own] == []
 
 
+# --- What would otherwise be taken and not used ---
+
+
+def test_an_optimizer_may_be_a_name(name):
+    model = MODELS[name][0]()
+    names = [key for key in arguments(model, "compile") if key.endswith("optimizer")]
+    model.compile(**dict.fromkeys(names, "sgd"))
+    assert {type(optimizer) for optimizer in optimizers(model)} == {
+        keras.optimizers.SGD
+    }
+
+
+@pytest.mark.parametrize("given", [{"metrics": ["mse"]}, {"loss_weights": [2.0]}])
+def test_metrics_and_weights_of_losses_are_refused(name, given):
+    (word,) = given
+    with pytest.raises(ValueError, match=f"metrics and losses of its own.*{word}"):
+        MODELS[name][0]().compile(**given)
+
+
+def test_weights_of_images_are_refused(model):
+    data = examples(model)
+    with pytest.raises(ValueError, match="weighs all images alike"):
+        model.fit(*data, sample_weight=np.zeros(8), **QUIET)
+
+
+def test_penalties_of_weights_are_refused():
+    layer = keras.layers.Conv2D(1, 3, padding="same", kernel_regularizer="l2")
+    model = Toy(keras.Sequential([keras.Input(SHAPE), layer]))
+    with pytest.raises(ValueError, match="kernel_regularizer.*weight_decay"):
+        model.compile()
+
+
+@keras.saving.register_keras_serializable("tests")
+class Extended(Toy):
+    def __init__(self, *networks, extra=1, kept=True, **options):
+        super().__init__(*networks, **options)
+        if kept:
+            self.extra = extra
+        self.kept = kept
+
+
+def test_a_subclass_keeps_its_arguments_to_be_saved(tmp_path):
+    network = toy().network
+    with pytest.raises(ValueError, match="keep it: self.extra"):
+        Extended(network, kept=False).compile()
+    model = Extended(network, extra=5)
+    model.compile()
+    config = model.get_config()
+    assert (config["extra"], config["kept"]) == (5, True) and "networks" not in config
+
+
 # --- Bad data, each refused before any weight has changed ---
+
+
+@pytest.mark.parametrize("kind", ["float64", "float16"])
+def test_any_float_type_is_taken_as_float32(model, kind):
+    data = dataset(examples(model, pictures().astype(kind)))
+    assert np.isfinite(list(model.fit(data, **QUIET).history.values())).all()
+
+
+def test_single_steps_speak_as_plainly_as_fit(model):
+    images, message = BAD_IMAGES["-1 to 1"]
+    for method in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(ValueError, match=message) as error:
+            method(*examples(model, images))
+        assert str(error.value).startswith("Images must be")
 
 
 def one_nan():

@@ -307,7 +307,7 @@ def test_formats_that_cannot_hold_the_photo():
 @pytest.mark.parametrize(
     ("failure", "raised"),
     [
-        (OSError(errno.ENOSPC, "No space left on device"), ValueError),
+        (OSError(errno.ENOSPC, "No space left on device"), OSError),
         (ValueError("encoding error 6"), ValueError),
         (KeyboardInterrupt(), KeyboardInterrupt),
     ],

@@ -10,6 +10,7 @@ from tfgen import tiles as tiling
 from tfgen.data.corruptions import add_gaussian_noise
 from tfgen.restoration import (
     Bicubic,
+    SmoothFilling,
     SubPixel,
     build_denoiser,
     build_inpainter,
@@ -315,6 +316,19 @@ def test_the_depths_of_large_holes_are_filled(frozen, box):
     np.testing.assert_array_equal(restored[deep], filled[deep])
     flat, _ = fill_depths(0.3 * (1 - mask), mask)
     np.testing.assert_allclose(flat[deep], 0.3, atol=1e-5)
+
+
+def test_the_depths_begin_where_the_layer_sees_no_more(monkeypatch):
+    monkeypatch.setattr(SmoothFilling, "windows", (3, 5, 9))
+    monkeypatch.setattr(SmoothFilling, "sight", 4)
+    tiler = Tiler(shake(build_inpainter(1, **SMALL)))
+    mask = np.zeros((40, 40, 1), np.float32)
+    mask[10:30, 10:30] = 1
+    image = np.full((40, 40, 1), 0.5, np.float32)
+    filled, _ = fill_depths(image * (1 - mask), mask, sight=4)
+    restored = tiler.restore(image * (1 - mask), mask=mask)
+    np.testing.assert_array_equal(restored[18:22, 18:22], filled[18:22, 18:22])
+    assert filled[20, 20] > 0.4
 
 
 def test_shallow_holes_and_nothing_known_are_left_as_they_are():

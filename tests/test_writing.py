@@ -23,7 +23,7 @@ def test_bytes_are_written(tmp_path, existed):
 @pytest.mark.parametrize(
     ("failure", "raised"),
     [
-        (OSError(errno.ENOSPC, "No space left on device"), ValueError),
+        (OSError(errno.ENOSPC, "No space left on device"), OSError),
         (RuntimeError("it cannot be drawn"), RuntimeError),
         (KeyboardInterrupt(), KeyboardInterrupt),
     ],
@@ -46,5 +46,5 @@ def test_what_fails_leaves_all_as_it_was(tmp_path, failure, raised, existed):
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     path = tmp_path / "nowhere" / "file"
-    with pytest.raises(ValueError, match=r"nowhere.file: No such file"):
+    with pytest.raises(OSError, match=r"nowhere.file: No such file"):
         write_whole(path, b"")

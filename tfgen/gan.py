@@ -31,8 +31,8 @@ def build_generator(image_shape=(32, 32, 1), latent_dim=64, width=48, classes=()
     Parameters
     ----------
     image_shape : tuple of int
-        (height, width, channels). Sides up to 16 must be even, up to 32
-        multiples of 4, up to 64 multiples of 8, and so on.
+        (height, width, channels). If the longer side has up to 16 pixels, both must
+        be even; up to 32, multiples of 4; up to 64, multiples of 8; and so on.
     latent_dim : int
         Length of a latent vector.
     width : int
@@ -473,7 +473,7 @@ class GAN(ImageModel):
         count : int
             How many, at least 1; with `labels` as many as there are labels.
         seed : int, optional
-            Equal seeds draw the same latent vectors.
+            Equal seeds draw the same latent vectors. Without it, Keras' seed decides.
         labels : array of int, optional
             What to draw, if the GAN has `classes`: (n,), or (n, k) for k labels.
             Without it each label is drawn uniformly.
@@ -497,7 +497,7 @@ class GAN(ImageModel):
                 labels = self.check_labels(labels)
             count = len(labels) if count is None else count
         check_counts(count=count)
-        seed = np.random.default_rng().integers(2**31) if seed is None else seed
+        seed = int(keras.random.randint((), 0, 2**31 - 1)) if seed is None else seed
         if labels is None:
             random = np.random.default_rng(seed)
             labels = random.integers(self.classes, size=(count, len(self.classes)))

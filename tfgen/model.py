@@ -100,8 +100,14 @@ class ImageModel(keras.Model):
     # --- Compiling. ---
 
     def prepare(self, optimizer, *networks):
-        """The optimizer, built so that a saved state finds its place, and scaling its
-        loss where a network computes in float16."""
+        """The optimizer, or that of a name such as "adam", built so that a saved state
+        finds its place, and scaling its loss where a layer computes in float16."""
+        require(
+            not any(network.losses for network in networks),
+            "Penalties of weights, such as a kernel_regularizer, are not part of the "
+            "loss here. Leave them out; AdamW has weight_decay in their place.",
+        )
+        optimizer = keras.optimizers.get(optimizer)
         halves = any(part.compute_dtype == "float16" for part in self._flatten_layers())
         if halves and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -110,17 +116,23 @@ class ImageModel(keras.Model):
         )
         return optimizer
 
-    def compile(self, optimizer, loss=None, **kwargs):
+    def compile(self, optimizer, **kwargs):
+        name = type(self).__name__
+        unused = {"loss", "loss_weights", "metrics", "weighted_metrics"} & set(kwargs)
+        require(not unused, f"A {name} has metrics and losses of its own: no {unused}.")
         # XLA drops the checks for values out of range.
-        super().compile(optimizer, loss, **{"jit_compile": False, **kwargs})
+        super().compile(optimizer, **{"jit_compile": False, **kwargs})
+        for argument in _arguments(type(self), "__init__"):
+            require(hasattr(self, argument), f"To be saved, keep it: self.{argument}.")
 
     # --- Checking the data. ---
 
     def check_form(self, data):
         """Images and labels of a batch or of its description; ValueError for a shape
         or a type that the networks cannot take."""
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         name = f"This {type(self).__name__}"
+        require(weights is None, f"{name} weighs all images alike: no sample_weight.")
         require(
             labels is None or self.classes,
             f"{name} takes images alone, but the data holds labels too. Drop them: "
@@ -168,15 +180,16 @@ class ImageModel(keras.Model):
 
     def check_labels(self, labels):
         """Labels as (n, k), their range checked."""
-        labels = tf.reshape(labels, (-1, len(self.classes)))
+        labels = tf.cast(tf.reshape(labels, (-1, len(self.classes))), tf.int64)
         low, high = tf.reduce_min(labels, 0), tf.reduce_max(labels, 0)
-        sizes = tf.constant(self.classes, labels.dtype)
+        sizes = tf.constant(self.classes, tf.int64)
         right = tf.reduce_all((low >= 0) & (high < sizes))
         return ensure(labels, right, NO_CLASS, sizes, low, high)
 
     def check_batch(self, data):
         """Images and labels (n, k) of one batch, their form and range checked."""
         images, labels = self.check_form(data)
+        images = tf.cast(images, tf.float32)
         low, high = tf.reduce_min(images), tf.reduce_max(images)
         images = ensure(images, (low >= 0) & (high <= 1), OUT_OF_RANGE, low, high)
         if not self.classes:
@@ -240,6 +253,14 @@ class ImageModel(keras.Model):
         with self.plain_errors(x, y):
             return super().evaluate(x, y, *args, callbacks=callbacks, **kwargs)
 
+    def train_on_batch(self, x, y=None, *args, **kwargs):
+        with self.plain_errors(x, y):
+            return super().train_on_batch(x, y, *args, **kwargs)
+
+    def test_on_batch(self, x, y=None, *args, **kwargs):
+        with self.plain_errors(x, y):
+            return super().test_on_batch(x, y, *args, **kwargs)
+
     def get_config(self):
         options = {
             name: _pack(self, name) for name in _arguments(type(self), "__init__")
@@ -273,10 +294,8 @@ class ImageModel(keras.Model):
 
     def load_own_variables(self, store):
         states = self._random_states()
-        require(
-            states.keys() <= set(store.keys()),
-            OTHER_VERSION.format(type(self).__name__),
-        )
+        known = states.keys() <= set(store.keys())
+        require(known, OTHER_VERSION.format(type(self).__name__))
         super().load_own_variables(
             {k: store[k] for k in store.keys() if k not in states}
         )
@@ -315,8 +334,9 @@ def _halvings(height, width):
 
 
 def check_sizes(image_shape, **others):
-    """The number of halvings, or ValueError for a size that cannot be built: sides up
-    to 16 must be even, up to 32 multiples of 4, up to 64 multiples of 8, and so on."""
+    """The number of halvings, or ValueError for a size that cannot be built: both sides
+    are multiples of 2 if the longer one has up to 16 pixels, of 4 up to 32, of 8 up to
+    64, and so on."""
     sizes = (*image_shape, *others.values()) if np.ndim(image_shape) == 1 else ()
     require(
         len(sizes) == 3 + len(others) and all(is_count(size) for size in sizes),
@@ -432,8 +452,9 @@ def _arguments(cls, method):
     names = []
     for part in cls.__mro__[: cls.__mro__.index(ImageModel)]:
         if method in vars(part):
-            names += list(inspect.signature(vars(part)[method]).parameters)[1:]
-    return [name for name in names if name != "kwargs"]
+            spec = inspect.getfullargspec(vars(part)[method])
+            names += spec.args[1:] + spec.kwonlyargs
+    return names
 
 
 def _pack(model, name):

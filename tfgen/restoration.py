@@ -42,7 +42,8 @@ class SubPixel(layers.Layer):
 
 @keras.saving.register_keras_serializable("tfgen")
 class Bicubic(layers.Layer):
-    """Enlarge images of any size bicubically: Keras' UpSampling2D needs a known one."""
+    """Enlarge images of any size bicubically: in a graph, Keras' UpSampling2D needs a
+    known one."""
 
     reach = 2  # pixels to each side that a pixel of the result looks at
 
@@ -284,7 +285,8 @@ class Restorer(ImageModel):
     network : keras.Model
         Maps a dictionary with ``"image"``, the damaged images, and what else the
         corruption tells, such as ``"sigma"`` or ``"mask"``, to restored images. Its
-        convolutions are the only layers that look at more than one pixel.
+        convolutions are the only layers that look at more than one pixel; another
+        one says how far in an attribute ``reach``, as `tiles` describes.
     corruption : callable
         ``corruption(images, seed)`` makes that dictionary from clean images, such
         as ``functools.partial(add_gaussian_noise, sigma=25)``; it is given a

@@ -3,7 +3,8 @@
 A network takes a dictionary with ``"image"`` and what else it is told, and its
 convolutions are the only layers that look at more than one pixel. Any other layer that
 does says how far in an attribute ``reach``, in pixels of the input; one that makes
-pixels of channels says how many times in ``enlarges``.
+pixels of channels says how many times in ``enlarges``; and one that fills holes says in
+``sight`` how many pixels deep.
 """
 
 import functools
@@ -16,7 +17,7 @@ from keras import layers
 
 from .model import OUT_OF_RANGE, check_counts, require
 
-LUMA = 0.299, 0.587, 0.114  # of red, green and blue (BT.601)
+LUMA = 0.299, 0.587, 0.114  # of red, green and blue (BT.601), as in images.py
 
 
 class Tiler:
@@ -34,7 +35,8 @@ class Tiler:
         self.channels = network.output_shape[-1]
         self.told = set(network.input) - {"image"}
         parts = network._flatten_layers(include_self=False)
-        self.fills = any(hasattr(part, "sight") for part in parts)
+        sights = [part.sight for part in parts if hasattr(part, "sight")]
+        self.sight = min(sights, default=None)
 
     @functools.cached_property
     def scale(self):
@@ -61,8 +63,8 @@ class Tiler:
         restored = np.empty(shape, np.float32)
         for index, image in enumerate(batch):
             told = {key: values[index] for key, values in known.items()}
-            if self.fills:
-                image, told["mask"] = fill_depths(image, told["mask"])
+            if self.sight is not None:
+                image, told["mask"] = fill_depths(image, told["mask"], self.sight)
             for window in windows:
                 self.restore_tile(restored[index], image, told, ensemble, *window)
                 progress.add(1)

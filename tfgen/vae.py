@@ -34,8 +34,8 @@ def build_encoder(image_shape=(32, 32, 1), latent_dim=16, width=16):
     Parameters
     ----------
     image_shape : tuple of int
-        (height, width, channels), both sides multiples of 2 up to 16 pixels, of 4 up
-        to 32, of 8 up to 64, and so on.
+        (height, width, channels), both sides multiples of 2 if the longer one has up
+        to 16 pixels, of 4 up to 32, of 8 up to 64, and so on.
     latent_dim, width : int
         Length of a latent vector; filters of the first layer, which each following
         one doubles, up to ``8 * width``.
@@ -424,7 +424,7 @@ class VAE(ImageModel):
         count : int
             How many; ValueError unless it is a whole number from 1.
         seed : int, optional
-            Equal seeds draw the same latent vectors.
+            Equal seeds draw the same latent vectors. Without it, Keras' seed decides.
 
         Returns
         -------

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import uuid
 from pathlib import Path
 
 
@@ -10,10 +11,10 @@ def replacing(path):
     """Open a file beside `path` that takes its place once all is written.
 
     Whatever happens before, `path` is as it was and nothing else is left. What the
-    system refuses is a ValueError that names `path`.
+    system refuses is an OSError that names `path`.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         with open(part, "xb") as file:
             yield file
@@ -24,7 +25,7 @@ def replacing(path):
         part.unlink(missing_ok=True)
         if isinstance(error, OSError):
             reason = error.strerror or error
-            raise ValueError(f"Cannot write {path}: {reason}.") from None
+            raise OSError(f"Cannot write {path}: {reason}.") from None
         raise
 
 
