@@ -4,7 +4,7 @@
     python denoise.py --restore noisy.jpg clean.png    any size, grey or colour
 
 Writes before_after.png (rows: clean, noisy, blurred, restored) and denoise.keras.
-Any level of noise, resuming, many GPUs: the full version is tfgen/restoration.py
+Any level of noise, resuming: the full version with all of that: tfgen/restoration.py
 """
 
 import argparse

@@ -34,7 +34,9 @@ def notebook(monkeypatch):
         return Handle() if display_id else None
 
     import IPython
+    import matplotlib.pyplot as plt
 
+    plt.switch_backend("agg")  # now, as it would ask a shell for more than this one has
     shell = SimpleNamespace(kernel=object())
     monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
     monkeypatch.setattr("IPython.display.display", display)

@@ -214,14 +214,14 @@ class ImageModel(keras.Model):
             require(batch is not None, EMPTY)
 
     @contextlib.contextmanager
-    def plain_errors(self, x=None, y=None):
+    def plain_errors(self, x=None, y=None, sample_weight=None):
         """Check the form of arrays and datasets first, and replace TensorFlow's report
         of a check that failed in a graph by the check's message."""
         if isinstance(x, tf.data.Dataset):
             self.check_form(x.element_spec)
             require(x.cardinality() != 0, EMPTY)
         elif isinstance(x, np.ndarray | tf.Tensor):
-            self.check_form((x, y))
+            self.check_form((x, y, sample_weight))
             require(len(x) > 0, EMPTY)
         try:
             yield
@@ -243,14 +243,14 @@ class ImageModel(keras.Model):
         if isinstance(x, tf.data.Dataset):
             callbacks.append(DataOrder(x))
             kwargs.setdefault("shuffle", False)  # the dataset shuffles itself
-        with self.plain_errors(x, y):
+        with self.plain_errors(x, y, kwargs.get("sample_weight")):
             return super().fit(x, y, *args, callbacks=callbacks, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, callbacks=None, **kwargs):
         # Within `fit`, Keras passes its own list of callbacks.
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [*keras.tree.flatten(callbacks or []), *self.watchers()]
-        with self.plain_errors(x, y):
+        with self.plain_errors(x, y, kwargs.get("sample_weight")):
             return super().evaluate(x, y, *args, callbacks=callbacks, **kwargs)
 
     def train_on_batch(self, x, y=None, *args, **kwargs):
