@@ -194,6 +194,45 @@ def test_test_compares_with_what_is_stored(tmp_path, run):
     assert not (tmp_path / "pages").exists()
 
 
+def test_a_chapter_that_passed_for_its_page_is_not_tested_again(
+    tmp_path, run, monkeypatch
+):
+    paths = [tmp_path / "notebooks" / f"{i:02d}_name.ipynb" for i in (1, 2)]
+    for path, printed in zip(paths, ("2\n", "3\n"), strict=True):
+        write_notebook(path, "## 1. Name", "print(2)")
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells[1].metadata.tags = ["nbval-check-output"]
+        notebook.cells[1].outputs = [new_output("stream", name="stdout", text=printed)]
+        nbformat.write(notebook, path)
+    assert run().returncode == 0  # the second prints something else than is stored
+    commands = []
+    monkeypatch.setattr(
+        subprocess,
+        "run",
+        lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0),
+    )
+
+    def tested(*arguments):
+        commands.clear()
+        run("--test", *arguments)
+        return [path for command in commands for path in command if path in paths]
+
+    assert tested() == [paths[1]]
+    assert tested("01") == [paths[0]]
+    monkeypatch.setattr(book.sys, "version", "another")
+    assert tested() == paths
+
+
+def test_a_changed_chapter_is_tested_again(tmp_path, run):
+    path = tmp_path / "notebooks" / "01_name.ipynb"
+    write_notebook(path, "## 1. Name", "1 + 1")
+    run()
+    passed = tmp_path / "passed"
+    assert book.find_passed([path], passed) == [path]
+    write_notebook(path, "## 1. Name", "1 + 2")
+    assert book.find_passed([path], passed) == []
+
+
 def test_test_lets_a_notebook_run_alone(tmp_path, run, monkeypatch):
     paths = [tmp_path / "notebooks" / f"{i:02d}_name.ipynb" for i in (1, 2, 3)]
     for path in paths:
