@@ -179,7 +179,7 @@ def fingerprint(path):
     for file in sorted([*package, *HERE.glob("tables/*")]):
         digest.update(file.read_bytes())
     installed = importlib.metadata.distributions()
-    versions = sorted(f"{package.name} {package.version}" for package in installed)
+    versions = sorted({f"{package.name} {package.version}" for package in installed})
     digest.update(f"{sys.version} {versions}".encode())
     return digest.hexdigest()
 
