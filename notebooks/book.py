@@ -175,9 +175,11 @@ def fingerprint(path):
     """A digest of what the run of a notebook depends on: the notebook with its stored
     outputs, the package and its weights, the tables, the versions of all packages."""
     digest = hashlib.sha256(path.read_bytes())
-    package = [*(ROOT / "tfgen").rglob("*.py"), *(ROOT / "tfgen").rglob("*.npz")]
-    for file in sorted([*package, *HERE.glob("tables/*")]):
-        digest.update(file.read_bytes())
+    files = [HERE / "book.py", *HERE.glob("tables/*")]
+    for ending in ("py", "npz", "json"):
+        files += (ROOT / "tfgen").rglob(f"*.{ending}")
+    for file in sorted(files):
+        digest.update(str(file.relative_to(ROOT)).encode() + file.read_bytes())
     installed = importlib.metadata.distributions()
     versions = sorted({f"{package.name} {package.version}" for package in installed})
     digest.update(f"{sys.version} {versions}".encode())
