@@ -305,7 +305,8 @@ def test_sample_is_reproducible_and_in_range(gan):
 
 def test_samples_come_from_the_averaged_generator_unless_asked_otherwise():
     model = small_gan()
-    model.generator.set_weights([w + 0.1 for w in model.generator.get_weights()])
+    average = model.averaged_generator
+    average.set_weights([w + 0.1 for w in average.get_weights()])
     latents = model.draw_latents(3, None, (4, 0))
     for found, network in (
         (model(latents), model.averaged_generator),

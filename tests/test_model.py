@@ -5,6 +5,7 @@ A new model is one more line in `MODELS`.
 
 import functools
 import inspect
+import itertools
 import re
 import subprocess
 import sys
@@ -385,12 +386,162 @@ def test_averaged_networks_are_used_and_the_others_are_trained(model):
         assert trainable >= {id(v) for v in network.trainable_variables} > set()
     data = dataset(examples(model))
     first = model.evaluate(data, **QUIET)
-    for _, network in pairs_of_networks(model):
-        network.set_weights([0 * weight for weight in network.get_weights()])
-    assert model.evaluate(data, **QUIET) == first
     for average, _ in pairs_of_networks(model):
         average.set_weights([0 * weight for weight in average.get_weights()])
     assert model.evaluate(data, **QUIET) != first
+
+
+# --- Weights that something else than training puts into a network ---
+
+
+def shaken(weights, seeds=itertools.count()):  # noqa: B008 - others at each call
+    rng = np.random.default_rng(next(seeds))
+    return [w * rng.uniform(0.8, 1.2, w.shape) + rng.uniform(0, 0.02) for w in weights]
+
+
+def by_set_weights(network, tmp_path):
+    network.set_weights(shaken(network.get_weights()))
+
+
+def by_load_weights(network, tmp_path):
+    other = copy_of(network)
+    other.set_weights(shaken(network.get_weights()))
+    other.save_weights(tmp_path / "other.weights.h5")
+    network.load_weights(tmp_path / "other.weights.h5")
+
+
+def by_assign(network, tmp_path):
+    kernel = network.trainable_variables[0]
+    flat = kernel.numpy().reshape(-1)
+    flat[-1] += 0.5  # one number of one layer
+    kernel.assign(flat.reshape(kernel.shape))
+
+
+def by_checkpoint(network, tmp_path):
+    saved = tf.train.Checkpoint(weights=[v.value for v in network.weights])
+    path = saved.write(str(tmp_path / "checkpoint"))
+    network.set_weights(shaken(network.get_weights()))
+    saved.read(path)
+    network.trainable_variables[0].value.assign_add(
+        tf.ones(network.trainable_variables[0].shape)
+    )
+
+
+WAYS = [by_set_weights, by_load_weights, by_assign, by_checkpoint]
+READ = {  # all that reads the averages of a model, but for `fit`
+    "toy": [lambda model, images: model.evaluate(*images, **QUIET)],
+    "gan": [
+        lambda model, images: model.sample(3, seed=0),
+        lambda model, images: model.predict(np.ones((2, 4), "float32"), **QUIET),
+        lambda model, images: model(np.ones((2, 4), "float32")),
+        lambda model, images: model.evaluate(*images, **QUIET),
+        lambda model, images: model.test_on_batch(*images),
+    ],
+    "vae": [
+        lambda model, images: model.encode(*images)[0],
+        lambda model, images: model.sample(3, seed=0),
+        lambda model, images: model.reconstruct(*images),
+        lambda model, images: model.interpolate(*images[0][:2], 3),
+        lambda model, images: model.log_likelihood(*images, 2, **QUIET),
+        lambda model, images: model.predict(*images, **QUIET),
+        lambda model, images: model.predict_on_batch(*images),
+        lambda model, images: model(*images),
+        lambda model, images: model.evaluate(*images, **QUIET),
+    ],
+    "restorer": [
+        lambda model, images: model.restore(*images, sigma=20),
+        lambda model, images: model(add_gaussian_noise(*images, seed=0)),
+        lambda model, images: model.evaluate(*images, **QUIET),
+    ],
+    "adversarial": [
+        lambda model, images: model.restore(*images),
+        lambda model, images: model.evaluate(*images, **QUIET),
+    ],
+}
+
+
+def weights_of(networks):
+    return [weights for network in networks for weights in network.get_weights()]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("fitted", [False, True])
+def test_weights_put_into_a_network_are_those_that_are_used(
+    model, shared, way, fitted, tmp_path
+):
+    data = examples(model)
+    if fitted:
+        model.fit(dataset(data), **QUIET)
+    kept = weights_of(average for average, _ in pairs_of_networks(model))
+    for read in READ.get(shared[0], []):
+        before = read(model, data)
+        for _, network in pairs_of_networks(model):
+            way(network, tmp_path)
+        after = read(model, data)  # nothing else looks at the averages before
+        assert not np.array_equal(np.asarray(after), np.asarray(before))
+        for average, network in pairs_of_networks(model):
+            assert_equal(average.get_weights(), network.get_weights())
+    if shared[0] in READ:
+        now = weights_of(average for average, _ in pairs_of_networks(model))
+        assert not all(map(np.array_equal, now, kept))
+
+
+def test_training_goes_on_from_weights_put_into_a_network(model):
+    model.fit(dataset(examples(model)), epochs=3, **QUIET)
+    for _, network in pairs_of_networks(model):
+        network.set_weights([weight + 0.3 for weight in network.get_weights()])
+    # A step in which the old average would have stayed at least a third behind.
+    model.fit(dataset(examples(model), 8), **QUIET)
+    for average, network in pairs_of_networks(model):
+        for mean, weight in zip(average.weights, network.weights, strict=True):
+            if weight.trainable:
+                assert np.abs(mean - weight).max() < 0.05
+
+
+def test_weights_that_a_callback_puts_in_are_those_of_the_validation(model):
+    data = examples(model)
+    _, network = pairs_of_networks(model)[0]
+
+    class Put(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            by_set_weights(network, None)
+
+        def on_test_begin(self, logs=None):
+            by_set_weights(network, None)
+            self.weights = network.get_weights()
+
+    put = Put()
+    model.fit(dataset(data), validation_data=dataset(data), callbacks=[put], **QUIET)
+    average, _ = pairs_of_networks(model)[0]
+    assert not np.array_equal(average.get_weights()[0], put.weights[0])
+    assert_equal(average.get_weights(), network.get_weights())
+
+
+def test_weights_put_into_a_network_are_saved_as_they_are_used(model, tmp_path):
+    model.fit(dataset(examples(model)), **QUIET)
+    for _, network in pairs_of_networks(model):
+        by_set_weights(network, tmp_path)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for average, network in pairs_of_networks(loaded):
+        assert_equal(average.get_weights(), network.get_weights())
+
+
+def test_weights_of_a_whole_model_bring_their_averages(model, tmp_path):
+    data = dataset(examples(model))
+    model.fit(data, epochs=2, **QUIET)
+    model.save_weights(tmp_path / "model.weights.h5")
+    kept, expected = model.get_weights(), model.evaluate(data, **QUIET)
+    for put in (
+        lambda: model.load_weights(tmp_path / "model.weights.h5"),
+        lambda: model.set_weights(kept),
+        lambda: [v.assign(w) for v, w in zip(model.weights, kept, strict=True)],
+    ):
+        model.fit(data, **QUIET)
+        put()
+        assert model.evaluate(data, **QUIET) == expected
+        average, network = pairs_of_networks(model)[0]
+        assert not np.array_equal(average.get_weights()[0], network.get_weights()[0])
 
 
 # --- Saving and resuming ---

@@ -15,10 +15,12 @@ from .model import (
     ImageModel,
     check_built,
     check_counts,
+    check_seed,
     check_sizes,
     class_counts,
     copy_of,
     finite,
+    fits,
     require,
 )
 
@@ -345,7 +347,8 @@ class GAN(ImageModel):
         generator_optimizer, discriminator_optimizer : keras.optimizers.Optimizer
             Default: Adam with ``beta_1=0.5`` and a learning rate of 2e-3 for
             the generator and 5e-4 for the discriminator. Callbacks such as
-            `keras.callbacks.LearningRateScheduler` find the generator's.
+            `keras.callbacks.LearningRateScheduler` are given the generator's rate;
+            the discriminator's keeps its proportion to it.
         **kwargs
             Passed to `keras.Model.compile`.
 
@@ -457,13 +460,16 @@ class GAN(ImageModel):
     def call(self, latents, training=False):
         """Images in [0, 1] for latent vectors (n, latent_dim + sum(classes)), by
         the averaged generator."""
-        length = self.latent_dim + sum(self.classes)
-        require(
-            latents.shape[-1] == length,
-            f"The generator takes latent vectors of shape (n, {length}); "
-            f"got {latents.shape}.",
-        )
         return self.averaged_generator(latents, training=training)
+
+    def check_inputs(self, latents):
+        length = self.latent_dim + sum(self.classes)
+        shape = getattr(latents, "shape", None)
+        require(
+            shape is not None and fits(shape, None, length),
+            f"The generator takes latent vectors of shape (n, {length}); got "
+            f"{shape or type(latents).__name__}.",
+        )
 
     def sample(self, count=None, seed=None, labels=None, averaged=True):
         """Draw images.
@@ -497,6 +503,7 @@ class GAN(ImageModel):
                 labels = self.check_labels(labels)
             count = len(labels) if count is None else count
         check_counts(count=count)
+        seed = check_seed(seed)
         seed = int(keras.random.randint((), 0, 2**31 - 1)) if seed is None else seed
         if labels is None:
             random = np.random.default_rng(seed)

@@ -8,8 +8,11 @@ Keras 3 on TensorFlow and nothing else: copy it beside the model.
 import contextlib
 import functools
 import inspect
+import operator
+import os
 import re
 import weakref
+from collections.abc import Iterator, Mapping
 
 import keras
 import numpy as np
@@ -23,6 +26,14 @@ class ImageModel(keras.Model):
     of another shape, type or range, and FloatingPointError if a loss stops being
     finite; the step at fault changes no weight. A saved model holds all of its state:
     options, weights, averages, optimizers and random generators.
+
+    The averaged copy of a network is the one that is evaluated and used. Where anything
+    but training changes the network itself, such as ``load_weights``, ``set_weights``
+    or another model that trains it, the average starts anew from its weights.
+
+    Of two optimizers, ``optimizer`` is the one that callbacks find. Where they change
+    its learning rate, the other rate keeps its proportion, unless it is changed as well
+    or is a schedule.
 
     A subclass
 
@@ -52,6 +63,7 @@ class ImageModel(keras.Model):
 
     def __init__(self, image_shape, classes=(), average_decay=0.0, seed=None, **kwargs):
         super().__init__(**kwargs)
+        vars(self).update(_left={}, _shares={}, _training=False)  # not for Keras
         require(
             0 <= average_decay < 1,
             f"average_decay must be in [0, 1); got {average_decay}.",
@@ -59,12 +71,74 @@ class ImageModel(keras.Model):
         self.image_shape = tuple(image_shape)
         self.classes = classes
         self.average_decay = average_decay
-        self.seed = seed
-        self.noise = keras.random.SeedGenerator(seed)
+        self.seed = check_seed(seed)
+        self.noise = keras.random.SeedGenerator(self.seed)
         self.step_metrics = {
             name: keras.metrics.Mean(name) for name in self.metric_names
         }
         self.built = True  # the networks come built; there is nothing else to build
+
+    # --- Averages, and what else than training changes a network. ---
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for name in cls.averaged:
+            setattr(cls, f"averaged_{name}", _averaged(name))
+
+    def refresh_averages(self):
+        """Start the average of each network anew that something else than training has
+        changed, if it has not changed the average too. Whatever reads an average, saves
+        it or trains on does this by itself."""
+        if not tf.executing_eagerly() or self._training:
+            return
+        for name, (network_left, average_left) in self._left.items():
+            network, average = getattr(self, name), vars(self)[f"averaged_{name}"]
+            if not _has(network, network_left):
+                if _has(average, average_left):
+                    average.set_weights(network.get_weights())
+                self._leave(name)  # a file is loaded part by part, averages first
+
+    def _leave(self, *names):
+        """Remember the weights of networks and of their averages as they are now."""
+        for name in names:
+            networks = getattr(self, name), vars(self)[f"averaged_{name}"]
+            self._left[name] = [_values(network) for network in networks]
+
+    def make_train_function(self, force=False):
+        if self.train_function is not None and not force:
+            return
+        super().make_train_function(force=True)
+        train = self.train_function
+
+        def train_function(iterator):
+            self.refresh_averages()
+            self.share_rate()
+            self._training = True
+            try:
+                return train(iterator)
+            finally:
+                self._training = False
+                self._leave(*self._left)
+
+        self.train_function = train_function
+
+    def make_test_function(self, force=False):
+        if self.test_function is None or force:
+            super().make_test_function(force=True)
+            self.test_function = self._refreshed(self.test_function)
+
+    def make_predict_function(self, force=False):
+        if self.predict_function is None or force:
+            super().make_predict_function(force=True)
+            self.predict_function = self._refreshed(self.predict_function)
+        return self.predict_function
+
+    def _refreshed(self, function):
+        def refresh_and_run(data):
+            self.refresh_averages()
+            return function(data)
+
+        return refresh_and_run
 
     # --- For the training step. ---
 
@@ -82,7 +156,7 @@ class ImageModel(keras.Model):
     def average_weights(self):
         """Move the averaged networks a step towards the trained ones."""
         for name in self.averaged:
-            average, network = getattr(self, f"averaged_{name}"), getattr(self, name)
+            average, network = vars(self)[f"averaged_{name}"], getattr(self, name)
             move_average(
                 average, network, self.optimizer.iterations, self.average_decay
             )
@@ -107,23 +181,43 @@ class ImageModel(keras.Model):
             "Penalties of weights, such as a kernel_regularizer, are not part of the "
             "loss here. Leave them out; AdamW has weight_decay in their place.",
         )
-        optimizer = keras.optimizers.get(optimizer)
+        variables = [v for network in networks for v in network.trainable_variables]
+        optimizer = check_optimizer(optimizer, variables)
         halves = any(part.compute_dtype == "float16" for part in self._flatten_layers())
         if halves and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        optimizer.build(
-            [v for network in networks for v in network.trainable_variables]
-        )
+        optimizer.build(variables)
         return optimizer
 
-    def compile(self, optimizer, **kwargs):
+    def compile(self, optimizer, /, **kwargs):
         name = type(self).__name__
         unused = {"loss", "loss_weights", "metrics", "weighted_metrics"} & set(kwargs)
         require(not unused, f"A {name} has metrics and losses of its own: no {unused}.")
+        if unknown := sorted(set(kwargs) - OPTIONS):
+            known = ", ".join([*_arguments(type(self), "compile"), *sorted(OPTIONS)])
+            raise TypeError(f"{name}.compile takes {known}; got {', '.join(unknown)}.")
         # XLA drops the checks for values out of range.
         super().compile(optimizer, **{"jit_compile": False, **kwargs})
         for argument in _arguments(type(self), "__init__"):
             require(hasattr(self, argument), f"To be saved, keep it: self.{argument}.")
+        self._rate = _rate(optimizer)
+        self._shares.clear()
+        for name, other in vars(self).items():
+            if isinstance(other, keras.optimizers.Optimizer) and other is not optimizer:
+                if _is_fixed(optimizer) and _is_fixed(other):
+                    share = _rate(other) / (self._rate or 1.0)
+                    self._shares[name] = _rate(other), share
+
+    def share_rate(self):
+        """Change the other rates by as much as something has changed the first."""
+        for name, (left, share) in self._shares.items():
+            rate, other = _rate(self.optimizer), getattr(self, name)
+            if _rate(other) != left:  # changed by itself
+                share = _rate(other) / (rate or 1.0)
+            elif rate != self._rate:
+                other.learning_rate = rate * share
+            self._shares[name] = _rate(other), share
+            self._rate = rate
 
     # --- Checking the data. ---
 
@@ -132,11 +226,11 @@ class ImageModel(keras.Model):
         or a type that the networks cannot take."""
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         name = f"This {type(self).__name__}"
-        require(weights is None, f"{name} weighs all images alike: no sample_weight.")
+        require(weights is None, f"{name} {NO_WEIGHTS}")
         require(
             labels is None or self.classes,
-            f"{name} takes images alone, but the data holds labels too. Drop them: "
-            "dataset.map(lambda image, label: image).",
+            f"{name} takes images alone, but the data holds labels too. Leave them "
+            "out: fit(images), or dataset.map(lambda image, label: image).",
         )
         require(
             hasattr(images, "shape"),
@@ -204,8 +298,8 @@ class ImageModel(keras.Model):
 
     def batches(self, data, size):
         """Batches, of form checked, of an array or a `tf.data.Dataset` of images."""
-        data = data if isinstance(data, tf.data.Dataset) else np.asarray(data)
-        with self.plain_errors(data):
+        data, _ = self.ready(data)
+        with self.plain_errors():
             if not isinstance(data, tf.data.Dataset):
                 data = tf.data.Dataset.from_tensor_slices(data).batch(size)
             batch = None
@@ -214,15 +308,9 @@ class ImageModel(keras.Model):
             require(batch is not None, EMPTY)
 
     @contextlib.contextmanager
-    def plain_errors(self, x=None, y=None, sample_weight=None):
-        """Check the form of arrays and datasets first, and replace TensorFlow's report
-        of a check that failed in a graph by the check's message."""
-        if isinstance(x, tf.data.Dataset):
-            self.check_form(x.element_spec)
-            require(x.cardinality() != 0, EMPTY)
-        elif isinstance(x, np.ndarray | tf.Tensor):
-            self.check_form((x, y, sample_weight))
-            require(len(x) > 0, EMPTY)
+    def plain_errors(self):
+        """Replace TensorFlow's report of a check that failed in a graph by the check's
+        message."""
         try:
             yield
         except tf.errors.InvalidArgumentError as error:
@@ -232,34 +320,94 @@ class ImageModel(keras.Model):
                 raise ValueError(found[1]) from None
             raise
 
+    def ready(self, x, y=None, sample_weight=None, class_weight=None):
+        """Images and labels as Keras takes them, their form checked where it is known
+        before they are read."""
+        weighed = sample_weight is not None or class_weight is not None
+        require(not weighed, f"This {type(self).__name__} {NO_WEIGHTS}")
+        require(
+            not isinstance(x, tuple),
+            "The first argument is a tuple. Give the images as one array, and labels, "
+            "if the model has classes, beside them: fit(images, labels).",
+        )
+        x = as_data(x)
+        y = y if y is None or tf.is_tensor(y) else np.asarray(y)
+        look_at(x, lambda x: self.check_form(x if y is None else (x, y)))
+        return x, y
+
+    def ready_to_validate(self, data):
+        """As `ready`, for what `fit` takes as ``validation_data``."""
+        if not isinstance(data, list | tuple):
+            return self.ready(data)[0]
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+        return self.ready(x, y, weights)
+
     # --- What Keras asks of a model. ---
 
     def watchers(self):
         """Callbacks of the model's own for each `fit` and `evaluate`."""
-        return []
+        return [AnyImage()]
 
-    def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
-        callbacks = [*keras.tree.flatten(callbacks or []), *self.watchers()]
+    def fit(self, x=None, y=None, *args, **kwargs):
+        given = _bound(keras.Model.fit, self, x, y, *args, **kwargs)
+        callbacks = [*keras.tree.flatten(given.pop("callbacks", None) or [])]
+        check_callbacks(callbacks)
+        weights = given.pop("sample_weight", None), given.pop("class_weight", None)
+        x, y = self.ready(given.pop("x"), given.pop("y"), *weights)
+        if given.get("validation_data") is not None:
+            given["validation_data"] = self.ready_to_validate(given["validation_data"])
+        callbacks += self.watchers()
         if isinstance(x, tf.data.Dataset):
             callbacks.append(DataOrder(x))
-            kwargs.setdefault("shuffle", False)  # the dataset shuffles itself
-        with self.plain_errors(x, y, kwargs.get("sample_weight")):
-            return super().fit(x, y, *args, callbacks=callbacks, **kwargs)
+            given.setdefault("shuffle", False)  # the dataset shuffles itself
+        with self.plain_errors():
+            history = super().fit(x, y, callbacks=callbacks, **given)
+        self.share_rate()
+        return history
 
-    def evaluate(self, x=None, y=None, *args, callbacks=None, **kwargs):
-        # Within `fit`, Keras passes its own list of callbacks.
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        given = _bound(keras.Model.evaluate, self, x, y, *args, **kwargs)
+        callbacks = given.pop("callbacks", None)
+        # Within `fit`, Keras passes its own list of callbacks, and data that are ready.
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [*keras.tree.flatten(callbacks or []), *self.watchers()]
-        with self.plain_errors(x, y, kwargs.get("sample_weight")):
-            return super().evaluate(x, y, *args, callbacks=callbacks, **kwargs)
+            weights = given.pop("sample_weight", None)
+            given["x"], given["y"] = self.ready(given["x"], given["y"], weights)
+        with self.plain_errors():
+            return super().evaluate(callbacks=callbacks, **given)
 
     def train_on_batch(self, x, y=None, *args, **kwargs):
-        with self.plain_errors(x, y):
-            return super().train_on_batch(x, y, *args, **kwargs)
+        given = _bound(keras.Model.train_on_batch, self, x, y, *args, **kwargs)
+        weights = given.pop("sample_weight", None), given.pop("class_weight", None)
+        x, y = self.ready(given.pop("x"), given.pop("y"), *weights)
+        with self.plain_errors():
+            return super().train_on_batch(x, y, **given)
 
     def test_on_batch(self, x, y=None, *args, **kwargs):
-        with self.plain_errors(x, y):
-            return super().test_on_batch(x, y, *args, **kwargs)
+        given = _bound(keras.Model.test_on_batch, self, x, y, *args, **kwargs)
+        x, y = self.ready(
+            given.pop("x"), given.pop("y"), given.pop("sample_weight", None)
+        )
+        with self.plain_errors():
+            return super().test_on_batch(x, y, **given)
+
+    def check_inputs(self, inputs):
+        """ValueError for a shape or a type that the model cannot be called with."""
+
+    def __call__(self, inputs, *args, **kwargs):
+        with self.plain_errors():
+            self.check_inputs(inputs)
+            return super().__call__(inputs, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        look_at(x := as_data(x), self.check_inputs)
+        with self.plain_errors():
+            return super().predict(x, *args, **kwargs)
+
+    def predict_on_batch(self, x):
+        look_at(x := as_data(x), self.check_inputs)
+        with self.plain_errors():
+            return super().predict_on_batch(x)
 
     def get_config(self):
         options = {
@@ -288,6 +436,8 @@ class ImageModel(keras.Model):
         return {f"random_state_{index}": state for index, state in enumerate(states)}
 
     def save_own_variables(self, store):
+        self.refresh_averages()
+        self.share_rate()
         super().save_own_variables(store)
         for name, state in self._random_states().items():
             store[name] = state.numpy()
@@ -365,8 +515,39 @@ def check_sizes(image_shape, **others):
     )
 
 
+def _averaged(name):
+    """The attribute of a model that holds the averaged copy of its network `name`."""
+    attribute = f"averaged_{name}"
+
+    def read(model):
+        model.refresh_averages()
+        if attribute not in vars(model):
+            raise AttributeError(attribute)
+        return vars(model)[attribute]
+
+    def write(model, copy):
+        vars(model)[attribute] = copy
+        model._left[name] = [_values(copy)] * 2  # it has the weights of its network
+
+    return property(read, write)
+
+
+def _values(network):
+    return [tf.convert_to_tensor(weight.value) for weight in network.weights]
+
+
+def _has(network, values):
+    """Whether these are the weights of a network, to the last bit."""
+    return all(
+        np.array_equal(now, then) or np.array_equal(now, then, equal_nan=True)
+        for now, then in zip(_values(network), values, strict=True)
+    )
+
+
 # --- Checks -----------------------------------------------------------------
 
+OPTIONS = {"auto_scale_loss", "jit_compile", "run_eagerly", "steps_per_execution"}
+NO_WEIGHTS = "weighs all images alike: no sample_weight, no class_weight."
 OUT_OF_RANGE = (
     "Images must be float32 in [0, 1]; this batch runs from {} to {}. Divide "
     "8-bit images by 255; bring images in [-1, 1] back with (images + 1) / 2."
@@ -383,6 +564,10 @@ OTHER_VERSION = (
     "save the weights of its networks: model.network.save_weights(...) for each."
 )
 EMPTY = "There is no image: at least one is needed."
+ONE_SIZE = (
+    "The images of a list must have one size, to form one array: resize them, then "
+    "np.stack(images)."
+)
 
 
 def require(condition, message):
@@ -394,6 +579,112 @@ def require(condition, message):
 def is_count(value):
     """Whether a value is a whole number from 1."""
     return isinstance(value, int | np.integer) and value is not True and value > 0
+
+
+def check_seed(seed):
+    """A seed as an integer of Python, or None; ValueError for what is none."""
+    try:
+        number = -1 if isinstance(seed, bool) else operator.index(seed or 0)
+    except TypeError:
+        number = -1
+    require(
+        0 <= number < 2**63,
+        f"A seed is a whole number, 0 or more, below 2**63; got {seed!r}.",
+    )
+    return None if seed is None else number
+
+
+def as_data(data):
+    """Data as Keras takes it, lists of numbers as arrays; ValueError for what can be no
+    data."""
+    if isinstance(data, list | tuple):
+        require(len(data) > 0, EMPTY)
+        try:
+            data = np.asarray(data)
+        except ValueError:
+            raise ValueError(ONE_SIZE) from None
+        data = data if data.dtype.kind not in "US" else str(data.flat[0])
+    if isinstance(data, str | bytes | os.PathLike):
+        raise ValueError(
+            f"Data is an array or a tf.data.Dataset; got the name {str(data)!r}. Load "
+            f"its images first: load_dataset({str(data)!r})."
+        )
+    if isinstance(data, Iterator):  # Keras wants tuples of it
+        return (batch if isinstance(batch, tuple) else (batch,) for batch in data)
+    if hasattr(data, "__array__") and not tf.is_tensor(data):
+        data = np.asarray(data)
+        require(data.dtype != object, ONE_SIZE)
+    readable = hasattr(data, "__iter__") or hasattr(data, "__getitem__")
+    require(
+        readable and not isinstance(data, set),
+        "Data is an array or a tf.data.Dataset, such as load_dataset returns; got "
+        f"{data if data is None else type(data).__name__}.",
+    )
+    return data
+
+
+def look_at(data, check):
+    """Check the form of data where it is known before they are read."""
+    if isinstance(data, tf.data.Dataset):
+        check(data.element_spec)
+        require(data.cardinality() != 0, EMPTY)
+    elif hasattr(data, "shape") or isinstance(data, Mapping):
+        check(data)
+        require(all(len(part) for part in keras.tree.flatten(data)), EMPTY)
+
+
+def check_optimizer(optimizer, variables):
+    """The optimizer, or that of a name; ValueError for what is none, or trains other
+    variables."""
+    try:
+        optimizer = keras.optimizers.get(optimizer)
+    except ValueError:
+        optimizer = None
+    require(
+        optimizer is not None,
+        "An optimizer is one of keras.optimizers, such as Adam(1e-3), or the name of "
+        "one, such as 'adam'; this one is neither.",
+    )
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    trains = inner._trainable_variables if inner.built else variables
+    require(
+        list(map(id, trains)) == list(map(id, variables)),
+        f"This {inner.name} optimizer trains other networks already, or these before "
+        "some were frozen. Give each network, and each model, an optimizer of its own.",
+    )
+    require(
+        not inner.use_ema,
+        "The model averages its weights itself: average_decay in place of use_ema.",
+    )
+    return optimizer
+
+
+def _rate(optimizer):
+    rate = optimizer.learning_rate  # a variable, or what a schedule gives
+    return float(tf.convert_to_tensor(getattr(rate, "value", rate)))
+
+
+def _is_fixed(optimizer):
+    """Whether the learning rate is a number that can be changed, not a schedule."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return isinstance(inner.get_config()["learning_rate"], float)
+
+
+def check_callbacks(callbacks):
+    """ValueError for a callback that cannot work with averages."""
+    swap = any(isinstance(one, keras.callbacks.SwapEMAWeights) for one in callbacks)
+    require(
+        not swap,
+        "SwapEMAWeights exchanges weights for an average that the optimizer keeps; "
+        "this model keeps one itself, and evaluates it. Leave the callback out.",
+    )
+
+
+def _bound(method, *args, **kwargs):
+    """The arguments of a call of a method by name, but for the first, self."""
+    given = inspect.signature(method).bind(*args, **kwargs).arguments
+    given.update(given.pop("kwargs", {}))
+    return dict(list(given.items())[1:])
 
 
 def check_counts(**counts):
@@ -470,6 +761,28 @@ def _unpack(value):
     if isinstance(value, dict) and "keywords" in value:
         return functools.partial(_unpack(value["function"]), **value["keywords"])
     return keras.saving.deserialize_keras_object(value)
+
+
+class AnyImage(keras.callbacks.Callback):
+    """ValueError for data that turn out to hold no image."""
+
+    def on_train_begin(self, logs=None):
+        self.met = False
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.met = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        require(self.met, EMPTY)
+
+    def on_test_begin(self, logs=None):
+        self.met_in_test = False
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.met_in_test = True
+
+    def on_test_end(self, logs=None):
+        require(self.met_in_test, EMPTY)
 
 
 class DataOrder(keras.callbacks.Callback):

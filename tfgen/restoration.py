@@ -382,6 +382,16 @@ class Restorer(ImageModel):
         """Restored images, not clipped, for what the corruption returns."""
         return self.averaged_network(damaged, training=training)
 
+    def check_inputs(self, damaged):
+        needed, given = set(self.network.input), type(damaged).__name__
+        if isinstance(damaged, dict):
+            given = f"one with {sorted(damaged)}"
+        require(
+            isinstance(damaged, dict) and needed <= set(damaged),
+            f"This {type(self).__name__} takes what its corruption returns, a "
+            f"dictionary with {sorted(needed)}; got {given}. `restore` takes images.",
+        )
+
     def restore(self, images, *, tile=512, ensemble=False, verbose=0, **known):
         """Restore photos of any size.
 
@@ -421,6 +431,7 @@ class Restorer(ImageModel):
             For another shape or range, a mask that does not fit, or a network that
             needs to be told something else.
         """
+        self.refresh_averages()
         options = {"tile": tile, "ensemble": ensemble, "verbose": verbose}
         return self.tiler.restore(images, **options, **known)
 

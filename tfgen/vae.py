@@ -19,6 +19,7 @@ from .model import (
     ImageModel,
     check_built,
     check_counts,
+    check_seed,
     check_sizes,
     copy_of,
     finite,
@@ -256,8 +257,8 @@ class VAE(ImageModel):
     ``reconstruction_loss`` (the distortion) and ``kl`` (the rate), whose sum is
     minus the ELBO; ``loss``, in which the rate is weighted by beta.
 
-    To train on with other options, wrap the same two networks in a new VAE; each
-    VAE keeps its own averages of them.
+    To train on with other options, wrap the same two networks in a new VAE. What the
+    new one trains changes the networks of the old one too.
     """
 
     metric_names = "loss", "elbo", "reconstruction_loss", "kl"
@@ -433,7 +434,8 @@ class VAE(ImageModel):
             (Bernoulli) or means (Gaussian), without the pixels' own scatter.
         """
         check_counts(count=count)
-        return self.decode(keras.random.normal((count, self.latent_dim), seed=seed))
+        shape = int(count), self.latent_dim
+        return self.decode(keras.random.normal(shape, seed=check_seed(seed)))
 
     def interpolate(self, start, end, steps=8, method="spherical"):
         """Walk from one image to another, each (height, width, channels) in [0, 1],
@@ -471,6 +473,8 @@ class VAE(ImageModel):
             For no samples, or for images of another shape, type or range.
         """
         check_counts(samples=samples)
+        seed = check_seed(seed)
+        self.refresh_averages()
         # Images decoded at a time: the largest layer then takes at most 64 MB.
         largest = max(
             math.prod(layer.output.shape[1:]) for layer in self.decoder.layers
@@ -508,9 +512,8 @@ class VAE(ImageModel):
         ratio = 0.5 * (tf.square(noise) + log_variance - tf.square(latents))
         return tf.reshape(likelihood, shape[:2]) + tf.reduce_sum(ratio, axis=-1)
 
-    def predict(self, x, *args, **kwargs):
-        with self.plain_errors(x):
-            return super().predict(x, *args, **kwargs)
+    def check_inputs(self, images):
+        self.check_form(images)
 
     # --- Grey pixels and the Bernoulli likelihood do not go together. ---
 
@@ -522,7 +525,7 @@ class VAE(ImageModel):
         return images
 
     def watchers(self):
-        return [WarnOfGrey()]
+        return [*super().watchers(), WarnOfGrey()]
 
 
 # --- Checks -----------------------------------------------------------------

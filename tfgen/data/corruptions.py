@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgen.images import check_images
+from tfgen.images import check_images, check_seed
 
 registered = keras.saving.register_keras_serializable("tfgen")
 
@@ -309,6 +309,7 @@ def _checked(images):
 
 def _split(seed):
     """Two independent stateless seeds from one."""
-    seed = tf.cast(seed, tf.int64)
+    single = not tf.is_tensor(seed) and np.ndim(seed) == 0
+    seed = tf.cast(check_seed(seed) if single else seed, tf.int64)
     seed = tf.stack([seed, 0]) if seed.shape.rank == 0 else seed
     return tf.unstack(tf.random.split(seed, 2))

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfgen.data.folder import open_folder
 from tfgen.data.tfds_sets import is_registered, open_named
+from tfgen.images import check_seed
 
 CACHE_LIMIT = 10**9  # bytes of decoded images that `cache=None` keeps in memory
 SHUFFLE_LIMIT = 2 * 10**8  # bytes of decoded images in the buffer of a streamed set
@@ -100,6 +101,7 @@ def load_dataset(
         When a damaged image is reached; the message names the file.
     """
     size = _check_options(split, image_size, channels, crop, batch_size, on_error)
+    seed = check_seed(seed)
     folder = _as_folder(source)
     if folder is not None:
         found = open_folder(folder, split, channels or 3, size, on_error)
@@ -271,6 +273,6 @@ def binarize(images, threshold=0.5, seed=None):
     """
     images = tf.convert_to_tensor(images, tf.float32)
     if seed is not None:
-        seeds = tf.stack([tf.cast(seed, tf.int64), 0])
+        seeds = tf.stack([tf.cast(check_seed(seed), tf.int64), 0])
         threshold = tf.random.stateless_uniform(tf.shape(images), seeds)
     return tf.cast(images > threshold, tf.float32)

@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from tfgen.images import check_seed
+
 
 def random_patches(images, size, count, *, batch_size=16, seed=0):
     """Cut square patches from photos, new ones in every epoch.
@@ -64,6 +66,6 @@ def random_patches(images, size, count, *, batch_size=16, seed=0):
         batch = tf.numpy_function(cut, [seed], tf.float32, stateful=False)
         return tf.ensure_shape(batch, (batch_size, size, size, images[0].shape[-1]))
 
-    seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
+    seeds = tf.data.Dataset.random(check_seed(seed), rerandomize_each_iteration=True)
     patches = seeds.take(count // batch_size).map(cut_batch)
     return patches.prefetch(tf.data.AUTOTUNE)

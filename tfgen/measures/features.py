@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from tfgen.images import check_images
+from tfgen.images import check_images, check_seed
 
 
 def build_classifier(image_shape=(32, 32, 1), classes=26, dimensions=64):
@@ -83,7 +83,7 @@ def train_classifier(train, epochs=4, validation_data=None, seed=0, verbose="aut
     classes = len(names or ()) or 1 + int(
         max(labels.numpy().max() for _, labels in train)
     )
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(check_seed(seed))
     network = build_classifier(shape, classes)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     network.compile("adam", loss, metrics=["accuracy"])

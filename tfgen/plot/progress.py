@@ -8,6 +8,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
+from tfgen.images import check_seed
 from tfgen.plot.canvas import draw_grid, list_images, make_picture
 from tfgen.plot.display import display_bundle, in_notebook, make_bundle, make_metadata
 from tfgen.writing import write_whole
@@ -50,7 +51,8 @@ class SampleGrid(keras.callbacks.Callback):
                 raise ValueError(f"{name}={value}: it must be at least 1.")
         if path is not None and Path(path).suffix not in (".png", ".gif"):
             raise ValueError(f"path={str(path)!r}: it must end in .png or .gif.")
-        self.count, self.every, self.seed, self.path = count, every, seed, path
+        self.count, self.every, self.path = count, every, path
+        self.seed = check_seed(seed)
         self.epochs, self.images = [], []
 
     def on_train_begin(self, logs=None):
