@@ -198,7 +198,11 @@ def test_options_that_do_not_fit(fails, arguments, expected):
         ("empty.png", "out.png", "Cannot read empty.png: the file is empty."),
         ("cut.png", "out.png", "Cannot read cut.png: image file is truncated"),
         ("grey.png", "out", "Cannot write out: the name must end in one of .png"),
-        ("grey.png", "no/out.png", "Cannot write no/out.png: the folder no refuses"),
+        (
+            "grey.png",
+            "no/out.png",
+            "Cannot write no/out.png: its folder does not exist",
+        ),
         ("grey.png", "color.png", "color.png exists; --force overwrites it."),
         ("grey.png", "grey.png", "grey.png is the input itself; --force"),
         ("clear.png", "out.jpg", "JPEG cannot hold the photo's transparency"),
