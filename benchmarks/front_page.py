@@ -17,6 +17,7 @@ import tensorflow as tf
 from PIL import Image
 
 import tfgen
+from tfgen.plot.display import check_figure_path
 
 LETTERS = Path(__file__).parents[1] / "notebooks" / "pictures" / "letters_64.png"
 SIDE = 128  # pixels of a photo, height and width
@@ -58,6 +59,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("path", help="write the picture here, as PNG")
     path = parser.parse_args().path
+    check_figure_path(path)
     tfgen.show_comparison(*restore_all(load_middles()), path=path)
     with Image.open(path) as image:
         photos = image.convert("RGB")

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 import tfgen
 from tfgen.gan import LOSSES
-from tfgen.writing import write_whole
+from tfgen.writing import check_path, write_whole
 
 SHAPE = (16, 16, 1)
 GAMES = [*((loss, 1) for loss in LOSSES), ("wasserstein", 5)]  # with n_critic
@@ -35,6 +35,8 @@ def main():
     parser.add_argument("--steps", type=int, default=900)
     parser.add_argument("--csv", help="write the figures here")
     options = parser.parse_args()
+    if options.csv is not None:
+        check_path(options.csv)
 
     classifier = tfgen.load_pretrained("glyph_classifier")
 
@@ -92,7 +94,7 @@ def main():
             name = loss if n_critic == 1 else f"{loss}, {n_critic}"
             samples = gan.sample(len(test), seed=1)
             add(name, seed, samples, ms)
-    if options.csv:
+    if options.csv is not None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(
             [["loss", "seed", *FIGURES], *rows]

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfgen
+from tfgen.plot.display import check_figure_path
 
 SHAPE = (64, 64, 3)
 
@@ -60,6 +61,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--picture", help="write the letters here")
     options = parser.parse_args()
+    check_figure_path(options.picture)
 
     judge = train_judge()
     keras.utils.set_random_seed(options.seed)

@@ -13,6 +13,7 @@ import time
 import keras
 
 import tfgen
+from tfgen.plot.display import check_figure_path
 
 
 class StopAfter(keras.callbacks.Callback):
@@ -37,6 +38,7 @@ def main():
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--picture", help="write 100 samples of the last seed here")
     options = parser.parse_args()
+    check_figure_path(options.picture)
 
     judge = tfgen.load_pretrained("glyph_classifier")
 

@@ -23,6 +23,7 @@ import psutil
 from skimage.restoration import denoise_nl_means
 
 import tfgen
+from tfgen.plot.display import check_figure_path
 
 SIGMA = 25
 MEMORY = """
@@ -145,6 +146,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--picture", help="also write a figure of the cost here")
     options = parser.parse_args()
+    check_figure_path(options.picture)
     restorer = tfgen.load_pretrained("denoise")
     if "nlm" in options.parts:
         compare_with_nlm(restorer, options.repeats)

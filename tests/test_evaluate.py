@@ -2,6 +2,8 @@
 
 import csv
 import os
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +11,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from small_networks import COLOR, GREY, build_restorer
+from test_writing import NAMES
 
 import tfgen
+from tfgen import weights as pretrained
 from tfgen.__main__ import main
 from tfgen.commands import evaluate as evaluation
+from tfgen.commands import photo_files
 
 
 def evaluate(line, capsys):
@@ -142,30 +147,131 @@ def test_evaluate_again_gives_the_same(here, capsys):
         (". --task denoise --scale 2", "--scale does not go with --task denoise."),
         (". --task denoise --sigma 76", "sigma is 76, but must be from 0 to 75"),
         (". --task inpaint --csv grey.png", "grey.png exists; --force overwrites it."),
-        (". --task inpaint --csv no/x.csv", "the folder no refuses"),
-        (". --task inpaint --border -1", "color.png: A border of -1 does not fit"),
-        ("tiny --task inpaint --seed 1", "tiny.png: SSIM looks at 11 x 11 pixels"),
-        ("tiny --task upscale", "tiny.png is too small to be shrunk 4 times."),
-        ("pairs --task upscale", "has no image for pairs/HR/b.png"),
-        ("pairs --task upscale --scale 3", "pairs/LR/a.png is not pairs/HR/a.png shr"),
+        (". --task inpaint --csv no/x.csv", "no/x.csv: its folder does not exist"),
+        (". --task inpaint --csv empty", "Cannot write empty: it is a folder."),
+        (". --task inpaint --csv=", "Cannot write : this is not the name of a file."),
+        (f". --task inpaint --csv {'n' * 256}", "nnn: File name too long."),
+        (". --task inpaint --border -1", "--border is -1, but must be at least 0."),
+        (f". --task inpaint --seed {2**63}", "08, which is no number of 64 bits."),
+        ("./none/ --task denoise", "./none/ is not a folder."),
+        ("tiny --task inpaint --csv t.csv", "There is no image with scores."),
     ],
 )
 def test_evaluate_what_does_not_fit(fails, arguments, expected):
-    for folder in ("empty", "tiny", "pairs/HR", "pairs/LR"):
-        os.makedirs(folder)
+    for folder in ("empty", "tiny"):
+        os.mkdir(folder)
     Image.new("L", (300, 3)).save("tiny/tiny.png")
-    for path, side in (("HR/a", 40), ("HR/b", 40), ("LR/a", 10), ("LR/bx3", 13)):
-        Image.new("L", (side, side)).save(f"pairs/{path}.png")
     fails(f"evaluate {arguments}", expected)
 
 
-def test_a_damaged_image_ends_the_evaluation(fails):
-    Path("cut.png").write_bytes(Path("color.png").read_bytes()[:700])
-    printed = fails(
-        "evaluate . --task inpaint --csv table.csv",
-        "Cannot read cut.png: image file is truncated",
-    )
-    assert "color.png" in printed.out and "grey.png" not in printed.out
+# --- Files that cannot be used ----------------------------------------------
+
+
+def add_truncated(path):
+    path.write_bytes(Path("color.png").read_bytes()[:700])
+
+
+def add_huge(path):
+    Image.new("1", (400, 400)).save(path)  # of at most 10,000 pixels
+
+
+UNUSABLE = {
+    "truncated": (add_truncated, "Cannot read x.png: image file is truncated"),
+    "empty": (Path.touch, "Cannot read x.png: the file is empty."),
+    "text": (lambda path: path.write_text("a"), "Cannot read x.png: it is not an im"),
+    "folder": (Path.mkdir, "Cannot read x.png: Is a directory."),
+    "nowhere": (lambda path: path.symlink_to("y"), "Cannot read x.png: No such file"),
+    "huge": (add_huge, "Cannot read x.png: A picture of 400 x 400 has more than"),
+    "tiny": (
+        lambda path: Image.new("L", (50, 9)).save(path),
+        "x.png: SSIM looks at 11",
+    ),
+}
+
+
+def evaluate_some(line, capsys):
+    """Run `evaluate` where some images have no scores; return its rows by name."""
+    assert main(["evaluate", *line.split()]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: 1 of ") and printed.err.count("\n") == 1
+    return dict(line.split(maxsplit=1) for line in printed.out.splitlines()[3:])
+
+
+@pytest.mark.parametrize(("add", "reason"), UNUSABLE.values(), ids=UNUSABLE)
+def test_a_file_that_cannot_be_used_is_left_out(here, capsys, monkeypatch, add, reason):
+    monkeypatch.setattr(photo_files, "MAX_PIXELS", 10_000)
+    before = evaluate(". --task inpaint --csv before.csv", capsys)[2]
+    add(Path("x.png"))
+    rows = evaluate_some(". --task inpaint --csv after.csv", capsys)
+    assert list(rows) == ["color.png", "grey.png", "x.png", "mean"]
+    assert rows["x.png"].startswith(reason)
+    assert rows["mean"].startswith("of 2 ")
+    assert [float(x) for x in rows["mean"].split()[2:]] == before["mean"]
+    *lines, unscored, mean = Path("after.csv").read_text().splitlines()
+    assert [*lines, mean] == Path("before.csv").read_text().splitlines()
+    assert unscored == "x.png,,,,,,"
+
+
+@pytest.mark.parametrize(
+    ("small", "reason"),
+    [
+        (None, "Cannot read LR/b.png: No such file or directory."),
+        ((10, 10), "LR/b.png is not HR/b.png shrunk 2 times."),
+        (b"", "Cannot read LR/b.png: the file is empty."),
+    ],
+)
+def test_a_pair_that_cannot_be_used_is_left_out(here, capsys, small, reason):
+    for folder, side in (("HR", 40), ("LR", 20)):
+        os.mkdir(folder)
+        for name in "ab":
+            Image.new("L", (side, side)).save(f"{folder}/{name}.png")
+    os.remove("LR/b.png")
+    if isinstance(small, tuple):
+        Image.new("L", small).save("LR/b.png")
+    elif small is not None:
+        Path("LR/b.png").write_bytes(small)
+    rows = evaluate_some(". --task upscale --scale 2", capsys)
+    assert rows["b.png"] == reason and rows["mean"].startswith("of 1 ")
+
+
+def test_images_too_small_to_be_shrunk_are_left_out(here, capsys):
+    Image.new("L", (300, 3)).save("tiny.png")
+    rows = evaluate_some(". --task upscale", capsys)
+    assert rows["tiny.png"] == "tiny.png is too small to be shrunk 4 times."
+
+
+def test_a_network_that_is_missing_ends_the_evaluation(fails, monkeypatch):
+    monkeypatch.setattr(pretrained, "load_pretrained", tfgen.load_pretrained)
+    monkeypatch.setattr(pretrained, "FOLDER", Path("none"))
+    printed = fails("evaluate . --task inpaint", "No such file or directory: 'none")
+    assert "color.png" not in printed.out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows fewer names")
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_names_in_a_table(here, capfd, monkeypatch, name, damaged):
+    """On a screen that knows no more than cp1252, and in UTF-8 in the file."""
+    monkeypatch.setattr(sys, "stdout", open(1, "w", encoding="cp1252", closefd=False))
+    os.remove("color.png")
+    try:
+        shutil.copy("grey.png", name)
+    except OSError:
+        pytest.skip("not a name on this disk")
+    if damaged:
+        Path(name).write_bytes(b"")
+    line = ["evaluate", ".", "--task", "upscale", "--scale", "2", "--csv", "t.csv"]
+    assert main(line) == damaged
+    *_, first, second, mean = capfd.readouterr().out.splitlines()
+    escaped = ascii(name)[1:-1].replace("\\\\", "\\")
+    assert first.startswith(escaped) or second.startswith(escaped)
+    assert mean.startswith("mean")
+    with open("t.csv", newline="", encoding="utf-8") as file:
+        names = [row[0] for row in csv.reader(file)]
+    assert name.replace("\udce9", "\\udce9") in names
+
+
+# --- Interruptions ----------------------------------------------------------
 
 
 def test_an_interrupted_evaluation_writes_no_table(here, monkeypatch, capsys):

@@ -2,7 +2,9 @@
 
 import base64
 import io
+import os
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -205,3 +207,54 @@ def test_nothing_is_displayed_in_a_script(capsys):
 def test_ipython_is_not_needed(monkeypatch):
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     figures.show_images(make_images())
+
+
+# --- Paths ------------------------------------------------------------------
+
+SHOW = {
+    "images": lambda path: figures.show_images(make_images(), path=path),
+    "comparison": lambda path: figures.show_comparison(
+        {"clean": make_images()}, path=path
+    ),
+    "history": lambda path: figures.show_history({"loss": [1]}, path=path),
+    "tradeoff": lambda path: figures.show_tradeoff(
+        {"VAE": {"beta": (1, 2)}}, "x", "y", path=path
+    ),
+}
+LONG = "n" * 251 + ".png"
+
+
+@pytest.mark.parametrize("show", SHOW.values(), ids=SHOW)
+@pytest.mark.parametrize(
+    "name", ["a.png", "a.SVG", "a", Path("a.pdf"), LONG, "日本.png", b"bytes.jpg"]
+)
+def test_figures_are_written(tmp_path, monkeypatch, show, name):
+    monkeypatch.chdir(tmp_path)
+    show(name)
+    assert os.listdir() == [os.fsdecode(name)]
+    assert os.path.getsize(name) > 100
+
+
+@pytest.mark.parametrize("show", SHOW.values(), ids=SHOW)
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("a.xyz", "the name must end in one of .*, .png, "),
+        ("./no/a.png", "its folder does not exist"),
+        ("folder.png", "it is a folder"),
+        ("file/a.png", "Not a directory"),
+        ("n" + LONG, "File name too long"),
+        ("", "this is not the name of a file"),
+        (3, "expected str, bytes or os.PathLike object"),
+    ],
+)
+def test_a_path_is_judged_before_the_figure_is_drawn(
+    tmp_path, monkeypatch, show, path, reason
+):
+    monkeypatch.chdir(tmp_path)
+    os.mkdir("folder.png")
+    Path("file").touch()
+    with pytest.raises(ValueError, match=f"^Cannot write {path}: .*{reason}"):
+        monkeypatch.setattr(plt, "figure", None)
+        show(path)
+    assert sorted(os.listdir()) == ["file", "folder.png"]

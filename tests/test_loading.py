@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+import tfgen
 from tfgen.data import tfds_sets
 from tfgen.data.folder import read_image
 from tfgen.data.loading import binarize, load_dataset
@@ -342,12 +343,98 @@ def test_train_and_test_sub_folders_share_class_numbers(tmp_path):
         load_dataset(tmp_path, "valid", image_size=8)
 
 
-def test_a_damaged_file_is_named(folder):
-    damaged = folder / "even" / "02.png"
-    save(damaged, np.random.default_rng(0).integers(0, 256, (20, 30), np.uint8))
-    damaged.write_bytes(damaged.read_bytes()[:300])
-    with pytest.raises(tf.errors.InvalidArgumentError, match="even.02.png.*on_error"):
-        all_images(load_dataset(folder, image_size=20))
+def truncate(path):
+    save(path, np.random.default_rng(0).integers(0, 256, (20, 30), np.uint8))
+    path.write_bytes(path.read_bytes()[:300])
+
+
+DAMAGES = {
+    "truncated": (truncate, "image file is truncated"),
+    "empty": (lambda path: path.write_bytes(b""), "cannot identify image file"),
+    "text": (lambda path: path.write_text("a"), "cannot identify image file"),
+    "missing": (os.remove, "No such file"),
+    "floats": (lambda path: save(path, np.float32([[0.5]])), "not 8- or 16-bit"),
+}
+
+
+def train(images):
+    vae = tfgen.VAE(
+        tfgen.build_encoder((8, 8, 1), 2, 4), tfgen.build_decoder((8, 8, 1), 2, 4)
+    )
+    vae.compile(run_eagerly=True)
+    return vae.fit(images, verbose=0)
+
+
+USES = {
+    "loop": lambda dataset: [image for image in dataset],
+    "next": lambda dataset: [next(iterator) for iterator in 24 * [iter(dataset)]],
+    "arrays": lambda dataset: list(dataset.as_numpy_iterator()),
+    "arrays of it": lambda dataset: tfgen.random_patches(dataset, 4, 16),
+    "fit": train,
+    "fit what is made of it": lambda dataset: train(dataset.map(tfgen.binarize)),
+}
+
+
+@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize(("damage", "reason"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_named_each_time(folder, damage, reason, cache):
+    path = folder / "even" / "02.tif"
+    (folder / "even" / "02.png").rename(path)
+    options = {"image_size": 8, "channels": 1, "batch_size": 4, "cache": cache}
+    dataset = load_dataset(folder, shuffle=False, **options)
+    damage(path)
+    for _ in range(2):
+        with pytest.raises(ValueError) as caught:
+            list(dataset)
+        message = str(caught.value)
+        assert message.startswith(f"Cannot read the image {path}: ")
+        assert reason in message and message.count("\n") == 0
+        assert message.endswith('Repair or remove it, or use on_error="skip".')
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_damaged_file_is_named_wherever_it_is_met(folder, use):
+    truncate(folder / "even" / "02.png")
+    dataset = load_dataset(folder, image_size=8, channels=1, batch_size=4)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="^Cannot read the image .*even.02.png"):
+            use(dataset)
+
+
+def test_it_is_a_dataset_like_any_other(folder):
+    dataset = load_dataset(folder, image_size=8, labels=True, batch_size=5, seed=0)
+    assert isinstance(dataset, tf.data.Dataset) and len(dataset) == 5
+    assert dataset.class_names == ["even", "odd"]
+    assert dataset.element_spec[0].shape == (None, 8, 8, 3)
+    made = [dataset, dataset.map(lambda *pair: pair), dataset.take(5)]
+    totals = [sum(labels.numpy().sum() for _, labels in other) for other in made]
+    assert totals == [12] * 3
+
+    @tf.function
+    def count(dataset):
+        total = tf.constant(0, tf.int64)
+        for _, labels in dataset:
+            total += tf.reduce_sum(labels)
+        return total
+
+    assert count(dataset) == 12
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows fewer names")
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("name", ["日本.png", "a\nb.png", os.fsdecode(b"caf\xe9.png")])
+def test_names_of_files(tmp_path, name, damaged):
+    try:
+        save(tmp_path / name, np.zeros((8, 8), np.uint8))
+    except OSError:
+        pytest.skip("not a name on this disk")
+    dataset = load_dataset(tmp_path, image_size=8)
+    if not damaged:
+        assert len(all_images(dataset)) == 1
+        return
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ValueError, match=re.escape(name.replace("\udce9", "\\udce9"))):
+        list(dataset)
 
 
 def test_damaged_files_can_be_skipped(folder):

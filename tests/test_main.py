@@ -1,3 +1,4 @@
+import io
 import subprocess
 import sys
 
@@ -36,20 +37,92 @@ def test_what_is_typed_wrong_is_one_line(capsys, line, expected):
     assert expected in printed and "--help" in printed
 
 
+STREAMS = ("stdout", "stderr")
+MEMORY = "There is not enough memory. Close other programs, or take a smaller image."
+
+
+class ResourceExhaustedError(Exception):  # as TensorFlow's is called
+    pass
+
+
 @pytest.mark.parametrize(
     ("problem", "expected"),
     [
-        (check.Problem("KERAS_BACKEND\nis 'jax'"), "error: KERAS_BACKEND is 'jax'\n"),
-        (MemoryError(), "error: MemoryError\n"),
+        (check.Problem("KERAS_BACKEND\nis 'jax'"), "KERAS_BACKEND is 'jax'"),
+        (
+            ValueError("Cannot read a\n\x1b[1m\udce9b.png."),
+            r"Cannot read a\n\x1b[1m\udce9b",
+        ),
+        (ValueError(), "ValueError"),
+        (OSError(28, "No space left", "a\nb"), r"[Errno 28] No space left: 'a\nb'"),
+        (MemoryError(), MEMORY),
+        (ResourceExhaustedError("OOM when allocating tensor"), MEMORY),
+        (TypeError("'NoneType'\nand 'int'"), "TypeError: 'NoneType' and 'int'. To see"),
+        (
+            KeyError("x"),
+            "KeyError: 'x'. To see whether something is wrong here, run: py",
+        ),
+        (OverflowError(), "OverflowError. To see"),
+        (
+            ModuleNotFoundError("No module named 'skimage'"),
+            "ModuleNotFoundError: No mo",
+        ),
+        (RecursionError("too deep"), "RecursionError: too deep. To see"),
+        (AssertionError("many words " * 999), "AssertionError: many words many"),
     ],
+    ids=lambda value: type(value).__name__,
 )
-def test_commands_name_what_is_wrong_here(monkeypatch, capsys, problem, expected):
+@pytest.mark.parametrize("command", ["restore a.png -o b.png", "evaluate ."])
+def test_whatever_ends_a_command_is_one_line(
+    monkeypatch, capsys, command, problem, expected
+):
     def fail():
         raise problem
 
     monkeypatch.setattr(check, "check_backend", fail)
-    assert main("restore a.png -o b.png --task denoise".split()) == 2
-    assert capsys.readouterr().err == expected
+    assert main(f"{command} --task denoise".split()) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {expected}") and printed.count("\n") == 1
+    assert len(printed) < 500 and "Traceback" not in printed
+
+
+@pytest.mark.parametrize("command", ["restore a.png -o b.png", "evaluate .", "check"])
+def test_an_interruption_is_one_word(monkeypatch, capsys, command):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(check, "check_backend", interrupt)
+    monkeypatch.setattr(check, "CHECKS", {"backend": interrupt})
+    task = [] if command == "check" else ["--task", "denoise"]
+    assert main([*command.split(), *task]) == 130
+    assert capsys.readouterr() == ("", "interrupted\n")
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_streams_that_are_closed_or_of_another_kind(monkeypatch, capsys, stream):
+    monkeypatch.setattr(check, "CHECKS", {})
+    for other in (None, io.StringIO()):
+        monkeypatch.setattr(sys, stream, other)
+        assert main(["check"]) == 0
+
+
+def test_characters_that_the_screen_does_not_know_are_escaped(monkeypatch):
+    def fail():
+        raise ValueError("日本.png is damaged")
+
+    screens = {name: io.TextIOWrapper(io.BytesIO(), "cp1252") for name in STREAMS}
+    for name, stream in screens.items():
+        monkeypatch.setattr(sys, name, stream)
+    monkeypatch.setattr(check, "check_backend", fail)
+    monkeypatch.setattr(check, "CHECKS", {"data folder": lambda: "日本"})
+    assert main("restore 日本.png -o b.png --task denoise".split()) == 2
+    assert main(["check"]) == 0
+    with pytest.raises(SystemExit):
+        main(["check", "日本"])
+    for name, count in zip(STREAMS, (1, 2), strict=True):
+        screens[name].flush()
+        printed = screens[name].buffer.getvalue().decode("cp1252")
+        assert printed.count(r"\u65e5\u672c") == count
 
 
 def test_help_names_every_command(capsys):

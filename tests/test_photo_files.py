@@ -2,7 +2,6 @@ import errno
 import io
 import os
 import struct
-import tempfile
 import zlib
 
 import numpy as np
@@ -260,7 +259,7 @@ def test_a_profile_is_kept_where_it_fits(tmp_path):
         assert (read_photo(path).icc_profile == SRGB) == fits, extension
 
 
-def test_output_that_cannot_be_written(tmp_path, monkeypatch):
+def test_output_that_cannot_be_written(tmp_path):
     there, link = tmp_path / "there.png", tmp_path / "link.png"
     there.write_text("precious")
     link.symlink_to(there)
@@ -273,17 +272,10 @@ def test_output_that_cannot_be_written(tmp_path, monkeypatch):
     for force in (False, True):
         with pytest.raises(ValueError, match="is a folder"):
             photo_files.check_output(tmp_path, force)
-    with pytest.raises(ValueError, match="refuses .No such file"):
+    with pytest.raises(ValueError, match="new.png: its folder does not exist"):
         photo_files.check_output(tmp_path / "missing" / "new.png", force=False)
-    with pytest.raises(ValueError, match="refuses .Not a directory"):
+    with pytest.raises(ValueError, match="new.png: Not a directory"):
         photo_files.check_output(there / "new.png", force=False)
-
-    def refuse(dir):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    with pytest.raises(ValueError, match="refuses .Permission denied"):
-        photo_files.check_output(tmp_path / "new.png", force=False)
 
 
 def test_formats_that_cannot_hold_the_photo():

@@ -1,6 +1,9 @@
 """The grid of samples that grows while a model trains."""
 
 import os
+import re
+import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -109,8 +112,50 @@ def test_bad_grids_are_named():
         SampleGrid(count=0)
     with pytest.raises(ValueError, match="every=0"):
         SampleGrid(every=0)
-    with pytest.raises(ValueError, match=r"must end in \.png or \.gif"):
-        SampleGrid(path="samples.jpeg")
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("samples.jpeg", "path='samples.jpeg': it must end in .png or .gif"),
+        (Path("samples"), "path='samples': it must end in .png or .gif"),
+        ("", "path='': it must end in .png or .gif"),
+        (3, "path='3': it must be the name of a file"),
+        ("samples-{step}.png", "with nothing but {epoch} in braces"),
+        ("samples-{}.png", "with nothing but {epoch} in braces"),
+        ("samples-{.png", "with nothing but {epoch} in braces"),
+        ("no/samples.png", "Cannot write no/samples.png: its folder does not exist"),
+        ("run-{epoch}/a.png", "Cannot write run-0/a.png: its folder does not exist"),
+        ("folder.png", "Cannot write folder.png: it is a folder"),
+        ("n" * 252 + ".png", ".png: File name too long"),
+    ],
+)
+def test_a_path_is_judged_when_it_is_given(tmp_path, monkeypatch, path, reason):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        SampleGrid(path=path)
+    assert os.listdir() == ["folder.png"]
+
+
+def test_names_of_pictures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ["A.PNG", "{epoch:03d}.png", b"b.gif", "n" * 251 + ".png"]
+    train(*map(SampleGrid, [2] * 4, [3] * 4, [0] * 4, names))
+    expected = ["000.png", "003.png", "A.PNG", "b.gif", names[-1]]
+    assert sorted(os.listdir()) == sorted(expected)
+
+
+def test_a_picture_that_cannot_be_written_does_not_end_the_training(tmp_path):
+    class Remove(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            shutil.rmtree(tmp_path / "folder", ignore_errors=True)
+
+    (tmp_path / "folder").mkdir()
+    grid = SampleGrid(path=tmp_path / "folder" / "samples.png")
+    with pytest.warns(UserWarning, match="samples.png: its folder does not exist"):
+        train(Remove(), grid)
+    assert grid.epochs == [0, 1, 2, 3]
 
 
 def test_a_model_that_cannot_sample_is_named():

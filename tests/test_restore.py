@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from small_networks import COLOR, GREY, build_restorer
+from test_writing import NAMES
 
 import tfgen
 from tfgen import weights as pretrained
 from tfgen.__main__ import main
-from tfgen.commands import photo_files
+from tfgen.commands import photo_files, screen
 from tfgen.commands import restore as restoring
 
 
@@ -198,7 +200,11 @@ def test_options_that_do_not_fit(fails, arguments, expected):
         ("empty.png", "out.png", "Cannot read empty.png: the file is empty."),
         ("cut.png", "out.png", "Cannot read cut.png: image file is truncated"),
         ("grey.png", "out", "Cannot write out: the name must end in one of .png"),
-        ("grey.png", "no/out.png", "Cannot write no/out.png: the folder no refuses"),
+        (
+            "grey.png",
+            "no/out.png",
+            "Cannot write no/out.png: its folder does not exist",
+        ),
         ("grey.png", "color.png", "color.png exists; --force overwrites it."),
         ("grey.png", "grey.png", "grey.png is the input itself; --force"),
         ("clear.png", "out.jpg", "JPEG cannot hold the photo's transparency"),
@@ -239,6 +245,77 @@ def test_missing_weights(fails, monkeypatch):
     monkeypatch.setattr(pretrained, "FOLDER", Path("none"))
     line = "restore grey.png --task denoise -o out.png"
     fails(line, "No such file or directory: 'none/")
+
+
+def test_a_folder_that_vanishes(here, capsys, monkeypatch):
+    def restore(self, image, **known):
+        os.rmdir("new")
+        return image
+
+    os.mkdir("new")
+    monkeypatch.setattr(tfgen.Restorer, "restore", restore)
+    assert main("restore grey.png --task denoise -o new/out.png".split()) == 2
+    reason = "Cannot write new/out.png: its folder does not exist."
+    assert capsys.readouterr().err == f"error: {reason}\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows fewer names")
+@pytest.mark.parametrize("number", range(len(NAMES)))
+def test_names_that_the_system_allows(here, capsys, number):
+    name = NAMES[number]
+    try:
+        shutil.copy("grey.png", name)
+    except OSError:
+        pytest.skip("not a name on this disk")
+    line = ["restore", f"./{name}", "--task", "denoise", "-o"]
+    assert main([*line, f"./{name}"]) == 2
+    escaped = screen.shown(name)
+    printed = capsys.readouterr().err
+    assert (
+        printed == f"error: ./{escaped} is the input itself; --force overwrites it.\n"
+    )
+    assert main([*line, f"./{name}", "--force"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"./{escaped}: 50 x 40 pixels, ")
+    assert printed.count("\n") == 1 and (read(name) != GREY).any()
+    Path(name).write_bytes(b"")
+    assert main([*line, "out.png"]) == 2
+    printed = capsys.readouterr().err
+    assert printed == f"error: Cannot read ./{escaped}: the file is empty.\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_replacing_changes_the_content_alone(here):
+    os.chmod("color.png", 0o640)
+    os.symlink("color.png", "link.png")
+    line = "restore grey.png --task denoise -o link.png --force"
+    assert main(line.split()) == 0
+    assert os.readlink("link.png") == "color.png" and read("color.png").ndim == 2
+    assert os.stat("color.png").st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ("n" * 252 + ".png", "File name too long"),
+        ("日" * 84 + ".png", "File name too long"),
+        ("./no/out.png", "its folder does not exist"),
+        ("grey.png/out.png", "Not a directory"),
+        ("folder.png", "it is a folder"),
+        ("loop.png", "it is no file"),
+        ("./a.xyz", "the name must end in one of .png"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_the_work(
+    fails, monkeypatch, output, reason
+):
+    monkeypatch.setattr(photo_files, "read_photo", None)
+    os.mkdir("folder.png")
+    os.symlink("loop.png", "loop.png")
+    fails(
+        f"restore grey.png --task denoise -o {output} --force",
+        f"error: Cannot write {output}: {reason}",
+    )
 
 
 @pytest.mark.parametrize("moment", ["restore", "save"])

@@ -1,11 +1,15 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all; what cannot be written is said before."""
 
 import errno
+import io
 import os
+import stat
+from pathlib import Path
 
 import pytest
 
-from tfgen.writing import replacing, write_whole
+from tfgen import writing
+from tfgen.writing import check_path, replacing, write_whole
 
 
 @pytest.mark.parametrize("existed", [False, True])
@@ -44,7 +48,177 @@ def test_what_fails_leaves_all_as_it_was(tmp_path, failure, raised, existed):
     assert not existed or path.read_bytes() == b"precious"
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path):
-    path = tmp_path / "nowhere" / "file"
-    with pytest.raises(OSError, match=r"nowhere.file: No such file"):
-        write_whole(path, b"")
+def test_a_folder_that_vanishes_is_named(tmp_path):
+    path = tmp_path / "folder" / "file"
+    path.parent.mkdir()
+    with pytest.raises(OSError, match=r"folder.file: its folder does not exist\.$"):
+        with replacing(path) as file:
+            file.write(b"half")
+            for part in path.parent.iterdir():
+                part.unlink()
+            path.parent.rmdir()
+
+
+# --- Names ------------------------------------------------------------------
+
+NAMES = [
+    "n" * 251 + ".png",
+    "木" * 83 + "ab.png",  # 3 bytes each
+    "日本.png",
+    "a\nb.png",
+    "\x1b[31mred.png",
+    "%s {0} {epoch} \\.png",
+    "-.png",
+    os.fsdecode(b"caf\xe9.png"),  # no UTF-8
+]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows fewer names")
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+@pytest.mark.parametrize("kind", [str, Path, os.fsencode])
+def test_names_that_the_system_allows_are_written(tmp_path, monkeypatch, name, kind):
+    monkeypatch.chdir(tmp_path)
+    try:
+        Path(name).touch()
+    except OSError:
+        pytest.skip("not a name on this disk")
+    for _ in range(2):  # over the file, and anew
+        check_path(kind(name))
+        write_whole(kind(name), b"new")
+        assert os.listdir() == [name]
+        os.remove(name)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("n" * 256, "File name too long"),
+        ("木" * 86, "File name too long"),
+        ("a\0b", "embedded null byte"),
+        ("", "this is not the name of a file"),
+        ("new/", "this is not the name of a file"),
+        ("folder", "it is a folder"),
+        (".", "it is a folder"),
+        ("missing/new", "its folder does not exist"),
+        ("file/new", "Not a directory"),
+        ("loop", "it is no file"),
+        (os.devnull, "it is no file"),
+        ("nowhere", "its folder does not exist"),
+        (3, "expected str, bytes or os.PathLike object, not int"),
+        (None, "expected str, bytes or os.PathLike object, not NoneType"),
+    ],
+    ids=lambda value: ascii(value)[:20],
+)
+@pytest.mark.skipif(os.name == "nt", reason="Windows says it in other words")
+def test_paths_that_cannot_be_written_are_refused(tmp_path, monkeypatch, path, reason):
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("file").touch()
+    Path("loop").symlink_to("loop")
+    Path("nowhere").symlink_to("missing/file")
+    before = sorted(os.listdir())
+    with pytest.raises(ValueError) as caught:
+        check_path(path)
+    assert str(caught.value) == f"Cannot write {path}: {reason}."
+    assert sorted(os.listdir()) == before
+
+
+def test_trying_leaves_no_trace(tmp_path):
+    path = tmp_path / "file"
+    check_path(path)
+    assert not os.listdir(tmp_path)
+    path.write_bytes(b"precious")
+    check_path(path)
+    assert path.read_bytes() == b"precious" and os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_a_full_disk_is_seen_before(tmp_path, monkeypatch, existed):
+    path = tmp_path / "file"
+    if existed:
+        path.write_bytes(b"precious")
+
+    class Full(io.FileIO):
+        def write(self, content):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writing, "open", Full, raising=False)
+    with pytest.raises(ValueError, match="file: No space left on device"):
+        check_path(path)
+    assert os.listdir(tmp_path) == (["file"] if existed else [])
+
+
+def test_write_protected_files_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_bytes(b"precious")
+    path.chmod(0o444)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write all
+    with pytest.raises(ValueError, match="file: it is write-protected"):
+        check_path(path)
+
+
+# --- Replacing changes the content alone ------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o755, 0o444])
+def test_permissions_stay(tmp_path, mode):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    with replacing(path) as file:
+        file.write(b"new")
+        for other in tmp_path.iterdir():  # a secret is one while it is written, too
+            assert stat.S_IMODE(other.stat().st_mode) == mode
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert path.read_bytes() == b"new"
+
+
+@pytest.mark.skipif(not hasattr(os, "chown"), reason="Windows has other owners")
+def test_the_owner_stays_where_the_system_allows_it(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    if os.getuid() == 0:
+        os.chown(path, 12345, 54321)
+    before = path.stat()
+    write_whole(path, b"new")
+    assert (path.stat().st_uid, path.stat().st_gid) == (before.st_uid, before.st_gid)
+
+    def refuse(*arguments, **options):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", refuse)
+    monkeypatch.setattr(os, "chmod", refuse)
+    write_whole(path, b"newer")
+    assert path.read_bytes() == b"newer"
+
+
+def test_the_date_is_that_of_the_content(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    os.utime(path, (1, 1))
+    write_whole(path, b"new")
+    assert path.stat().st_mtime > 1000
+
+
+@pytest.mark.parametrize("target", ["file", "folder/file", "new", "link"])
+def test_a_link_stays_one(tmp_path, monkeypatch, target):
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    for path in ("file", "folder/file"):
+        Path(path).write_bytes(b"old")
+    Path("link").symlink_to("file")
+    Path("name").symlink_to(target)
+    check_path("name")
+    write_whole("name", b"new")
+    assert os.readlink("name") == target and os.readlink("link") == "file"
+    assert Path(target).read_bytes() == b"new"
+    assert not [name for name in os.listdir("folder") if name != "file"]
+
+
+def test_a_second_name_keeps_the_old_content(tmp_path):
+    path, other = tmp_path / "file", tmp_path / "other"
+    path.write_bytes(b"old")
+    os.link(path, other)
+    write_whole(path, b"new")
+    assert (path.read_bytes(), other.read_bytes()) == (b"new", b"old")

@@ -4,35 +4,55 @@ import argparse
 import importlib
 import os
 import sys
+import textwrap
 
-from tfgen.commands import check
+from tfgen.commands import check, screen
 
 # Nothing heavy is imported up here: `check` must run where TensorFlow does not.
 
 
 def run_command(name, options):
-    """Run a command that needs TensorFlow; an error is one line and status 2."""
+    """Run a command and return its exit status.
+
+    Whatever ends it early is one line: 130 for an interruption, else 2.
+    """
     try:
+        if name == "check":
+            return 1 if check.run_checks() else 0
         with check.hide_log():
             check.check_tensorflow()
             check.check_backend()
             module = importlib.import_module(f"tfgen.commands.{name}")
-        getattr(module, name)(**options)
-    except (check.Problem, ValueError, OSError, MemoryError) as error:
-        text = str(error) or type(error).__name__
-        print("error:", " ".join(text.split()), file=sys.stderr)
-        return 2
+        return getattr(module, name)(**options) or 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    return 0
+    except Exception as error:
+        print("error:", describe(error), file=sys.stderr)
+        return 2
+
+
+def describe(error):
+    """An exception in one line."""
+    kind = type(error).__name__
+    if isinstance(error, ValueError | OSError):  # sentences of tfgen, names of files
+        return screen.shown(str(error) or kind)
+    if isinstance(error, check.Problem):
+        return " ".join(str(error).split())
+    if isinstance(error, MemoryError) or kind == "ResourceExhaustedError":
+        return (
+            "There is not enough memory. Close other programs, or take a smaller image."
+        )
+    text = f"{kind}: {error}" if str(error) else kind
+    fix = "To see whether something is wrong here, run: python -m tfgen check"
+    return f"{textwrap.shorten(text, 300)}. {fix}"
 
 
 class Parser(argparse.ArgumentParser):
     """Tells what is wrong in one line."""
 
     def error(self, message):
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+        self.exit(2, f"error: {screen.shown(message)}; see {self.prog} --help\n")
 
 
 def parse_sigma(text):
@@ -79,7 +99,9 @@ def add_evaluate(commands):
         help="measure restoration on a folder of images",
         description="Print PSNR and SSIM of the damaged images, of classical "
         "restorations and of the network, each clipped and rounded to 8 bits. Grey "
-        "files are restored in grey.",
+        "files are restored in grey. The row of a file that cannot be used says why; "
+        "the mean is over the others. The exit status is 0 if all images have scores, "
+        "1 if some have, 2 if none has.",
         epilog="denoise: the noise is neither clipped nor rounded. inpaint: scratches. "
         "upscale: images are cropped to multiples of the scale and shrunk bicubically, "
         "unless FOLDER has folders HR and LR; files in LR are named as in HR or with "
@@ -131,16 +153,14 @@ def add_shared(parser):
 
 def main(arguments=None):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    screen.escape_unknown()
     parser = Parser(prog="python -m tfgen", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("check", help="tell what is wrong here, and the fix")
     add_restore(commands)
     add_evaluate(commands)
     options = vars(parser.parse_args(arguments))
-    command = options.pop("command")
-    if command == "check":
-        return 1 if check.run_checks() else 0
-    return run_command(command, options)
+    return run_command(options.pop("command"), options)
 
 
 if __name__ == "__main__":

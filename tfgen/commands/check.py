@@ -9,6 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tfgen.commands.screen import shown
+
 # Nothing else is imported up here: this must run where TensorFlow does not.
 
 PYTHONS = ((3, 11), (3, 13))
@@ -44,7 +46,7 @@ def check_python():
             "Install one from https://www.python.org/downloads/ and make a new "
             "virtual environment with it."
         )
-    return f"{platform.python_version()} ({sys.executable})"
+    return f"{platform.python_version()} ({shown(sys.executable)})"
 
 
 def check_platform():
@@ -132,17 +134,17 @@ def check_data_folder():
             with tempfile.TemporaryFile(dir=existing):
                 break
         except OSError as error:
-            refusals.append(f"{folder} cannot be written: {error.strerror}.")
+            refusals.append(f"{shown(folder)} cannot be written: {error.strerror}.")
     else:
         fix = "Set TFDS_DATA_DIR to a folder that can."
         raise Problem(" ".join([*refusals, fix]))
     free = shutil.disk_usage(existing).free / 1e9
     if free < DISK:
         raise Problem(
-            f"{folder} has {free:.1f} GB left, needs {DISK}. Free some, or set "
+            f"{shown(folder)} has {free:.1f} GB left, needs {DISK}. Free some, or set "
             "TFDS_DATA_DIR to a folder on another disk."
         )
-    return " ".join([f"{folder} ({free:.0f} GB free)", *refusals])
+    return " ".join([f"{shown(folder)} ({free:.0f} GB free)", *refusals])
 
 
 def check_jupyter():

@@ -4,28 +4,38 @@ import csv
 import functools
 import io
 import itertools
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
 
 from tfgen.commands import networks, photo_files
+from tfgen.commands.screen import shown
 from tfgen.data.corruptions import add_gaussian_noise, downsample, mask_scratches
 from tfgen.data.folder import EXTENSIONS
 from tfgen.measures.classics import CLASSICS
 from tfgen.measures.restoring import compare, print_scores, untouched
-from tfgen.writing import replacing
+from tfgen.writing import write_whole
 
 
 def evaluate(
     folder, task, *, sigma, scale, luma, border, seed, table, ensemble, weights, force
 ):
-    """Print a table of scores; the parser's help describes the options."""
+    """Print a table of scores; the parser's help describes the options.
+
+    Returns the exit status: 1 if some images have no scores.
+    """
     networks.check_options(task, sigma=sigma, scale=scale)
     sigma = networks.check_sigma(25 if sigma is None else sigma)
     scale = (scale or 4) if task == "upscale" else 1
     if border is None:
         border = scale if task == "upscale" else 0
-    if table:
+    if border < 0:
+        raise ValueError(f"--border is {border}, but must be at least 0.")
+    if not -(2**63) <= seed < 2**63:
+        raise ValueError(f"--seed is {seed}, which is no number of 64 bits.")
+    if table is not None:
         photo_files.check_output(table, force)
     pairs = list_images(folder, task, scale)
     corrupt, methods = choose_protocol(task, sigma, scale)
@@ -36,7 +46,11 @@ def evaluate(
         return functools.partial(networks.run_network, restorer, ensemble=ensemble)
 
     def score(number, large, small):
-        clean, image = read_pair(large, small, scale)
+        """PSNR and SSIM of each method, or the reason why there are none."""
+        try:
+            clean, image = read_pair(large, small, scale)
+        except ValueError as error:
+            return shown(error)
         if image is None:
             damaged = corrupt(clean[None], np.array((seed, number)))
         else:
@@ -46,7 +60,7 @@ def evaluate(
         try:
             return compare(clean, damaged, ways, **options)
         except ValueError as error:
-            raise ValueError(f"{large}: {error}") from None
+            return shown(f"{large}: {error}")
 
     what = {
         "denoise": f"noise of sigma {sigma:g}, not clipped or rounded, seed {seed}",
@@ -58,9 +72,17 @@ def evaluate(
     print(f"{task}: {what}; scored in 8 bits: {where}{mean}")
     names, columns = [large.name for large, _ in pairs], [*methods, "network"]
     scores = (score(number, *pair) for number, pair in enumerate(pairs))
-    rows = print_scores(names, columns, scores)
-    if table:
+    rows = print_scores(list(map(shown, names)), columns, scores)
+    if table is not None:
         write_table(table, [*names, "mean"], columns, rows)
+    unscored = int(np.isnan(rows).any(axis=(1, 2)).sum())
+    if unscored:
+        print(
+            f"error: {unscored} of {len(names)} images have no scores; their rows say "
+            "why",
+            file=sys.stderr,
+        )
+    return 1 if unscored else 0
 
 
 def choose_protocol(task, sigma, scale):
@@ -76,24 +98,25 @@ def choose_protocol(task, sigma, scale):
 
 
 def list_images(folder, task, scale):
-    """The image files of a folder, each with that of its small version or None."""
-    folder = Path(folder)
-    if not folder.is_dir():
+    """The image files of a folder, each with that of its small version or None.
+
+    Where that is missing, its path is the one where it would be.
+    """
+    if not os.path.isdir(folder):
         raise ValueError(f"{folder} is not a folder.")
+    folder = Path(folder)
     parts = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
     paired = task == "upscale" and {"hr", "lr"} <= parts.keys()
     large = find_images(parts["hr"] if paired else folder)
     if not paired:
         return [(path, None) for path in large]
     small = {path.stem: path for path in find_images(parts["lr"])}
-    pairs = [
-        (path, small.get(f"{path.stem}x{scale}", small.get(path.stem)))
-        for path in large
-    ]
-    for path, found in pairs:
-        if found is None:
-            raise ValueError(f"{parts['lr']} has no image for {path}.")
-    return pairs
+
+    def find_small(path):
+        found = small.get(path.stem, parts["lr"] / path.name)
+        return small.get(f"{path.stem}x{scale}", found)
+
+    return [(path, find_small(path)) for path in large]
 
 
 def find_images(folder):
@@ -137,12 +160,11 @@ def read_clean(path):
 
 
 def write_table(path, names, methods, rows):
-    """Write the scores as CSV, whole or not at all."""
+    """Write the scores as CSV, whole or not at all; no score is an empty cell."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     heads = itertools.product(methods, ("PSNR", "SSIM"))
     writer.writerow(["image", *map(" ".join, heads)])
     for name, row in zip(names, rows, strict=True):
-        writer.writerow([name, *row.ravel()])
-    with replacing(path) as file:
-        file.write(text.getvalue().encode())
+        writer.writerow([name, *("" if np.isnan(x) else x for x in row.ravel())])
+    write_whole(path, text.getvalue().encode("utf-8", "backslashreplace"))

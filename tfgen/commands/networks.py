@@ -1,7 +1,7 @@
 """What the commands that restore share: a network for the task, and what it is told."""
 
+import os
 import sys
-from pathlib import Path
 
 import keras
 
@@ -45,7 +45,7 @@ def choose_network(task, channels, scale, weights):
             "upscale": f"upscale_x{scale}",
         }[task]
         return pretrained.load_pretrained(name)
-    restorer = load_restorer(Path(weights))
+    restorer = load_restorer(weights)
     told = set(restorer.network.input) - {"image"}
     fits = {"denoise": told <= {"sigma"}, "inpaint": told == {"mask"}}
     enlarges = scale if task == "upscale" else 1
@@ -60,13 +60,14 @@ def choose_network(task, channels, scale, weights):
 
 def load_restorer(path):
     """The `Restorer` in a `.keras` file. Code in it is not run: Keras refuses."""
-    if path.suffix != ".keras" or not path.is_file():
+    if not (path.endswith(".keras") and os.path.isfile(path)):
         raise ValueError(f"Cannot load {path}: no .keras file.")
     try:
         restorer = keras.saving.load_model(path, compile=False)
     except Exception as error:  # a damaged file can raise anything
         code = "safe_mode" in str(error)
         reason = "it carries code, which could do anything." if code else error
+        reason = " ".join(str(reason).split())
         raise ValueError(f"Cannot load {path}: {reason}") from None
     if not isinstance(restorer, Restorer):
         raise ValueError(f"{path} holds no tfgen.Restorer.")

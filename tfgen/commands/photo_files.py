@@ -8,7 +8,6 @@ names the file.
 import dataclasses
 import os
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from tfgen.writing import replacing
+from tfgen.commands.screen import shown
+from tfgen.writing import check_path, replacing
 
 MAX_PIXELS = 150_000_000  # of a photo to read or to write
 
@@ -75,7 +75,7 @@ def read_photo(path):
         except Exception as error:  # Pillow raises many kinds for damaged files
             raise ValueError(f"Cannot read {path}: {_reason(error, path)}.") from None
     for loss in losses:
-        print(f"note: {path}: {loss}", file=sys.stderr)
+        print(f"note: {shown(path)}: {loss}", file=sys.stderr)
     return photo
 
 
@@ -163,20 +163,11 @@ def check_output(path, force, source=None):
 
     `force` lets a file be overwritten that is there; `source` is the file that is read.
     """
-    path = Path(path)
-    if path.exists() and (path.is_dir() or not force):
-        if path.is_dir():
-            raise ValueError(f"{path} is a folder.")
-        if source and os.path.exists(source) and path.samefile(source):
+    if os.path.isfile(path) and not force:
+        if source and os.path.exists(source) and os.path.samefile(path, source):
             raise ValueError(f"{path} is the input itself; --force overwrites it.")
         raise ValueError(f"{path} exists; --force overwrites it.")
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise ValueError(
-            f"Cannot write {path}: the folder {path.parent} refuses ({error.strerror})."
-        ) from None
+    check_path(path)
 
 
 def choose_format(path, photo, scale=1):
@@ -185,8 +176,7 @@ def choose_format(path, photo, scale=1):
     The picture will be `scale` times larger than the photo; None checks the extension
     alone.
     """
-    path = Path(path)
-    form = FORMATS.get(path.suffix.lower())
+    form = FORMATS.get(Path(path).suffix.lower())
     if form is None:
         raise ValueError(
             f"Cannot write {path}: the name must end in one of {' '.join(FORMATS)}."

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from tfgen.commands import networks, photo_files
+from tfgen.commands.screen import shown
 from tfgen.tiles import estimate_noise
 
 LARGE = 1_000_000  # pixels from which on progress is shown
@@ -52,7 +53,7 @@ def restore(photo, output, task, *, sigma, mask, scale, ensemble, weights, force
         source.alpha = np.asarray(alpha)
     photo_files.write_photo(output, source)
     seconds = time.perf_counter() - start
-    print(f"{output}: {width} x {height} pixels, {seconds:.1f} s{summary}")
+    print(f"{shown(output)}: {width} x {height} pixels, {seconds:.1f} s{summary}")
 
 
 def read_mask(path, photo):

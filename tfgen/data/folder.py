@@ -30,35 +30,48 @@ def open_folder(folder, split, channels, size, on_error):
     Source
     """
     files, class_names = _select(folder, split)
-    paths = [path for path, _ in files]
+    paths = [os.fsencode(path) for path, _ in files]
     labels = np.array([label for _, label in files], np.int64)
-    skipped = []
+    problems = {}  # what is wrong with each damaged file that was met
 
-    def decode(path):
+    def decode(path, label):
         path = os.fsdecode(path)
         try:
-            return read_image(path, channels, size)
+            return read_image(path, channels, size), label
         except Exception as error:  # Pillow raises many kinds for damaged files
-            if on_error == "skip":
-                skipped.append(path)
-                return np.zeros((0, 0, channels), np.uint8)
-            raise ValueError(
-                f"Cannot read the image {path}: {error}. Repair or remove the file, or "
-                'use on_error="skip".'
-            ) from None
+            problems[path] = f"Cannot read the image {path}: {error}."
+            # A black pixel stands for it, in a cache too; its label says where it is.
+            place = list(problems).index(path)
+            return np.zeros((1, 1, channels), np.uint8), np.int64(-1 - place)
 
     def load(path, label):
-        image = tf.numpy_function(decode, [path], tf.uint8, stateful=False)
+        image, label = tf.numpy_function(
+            decode, [path, label], [tf.uint8, tf.int64], stateful=False
+        )
         image.set_shape((None, None, channels))
+        label.set_shape(())
         return image, label
 
+    def fail(label):
+        problem = list(problems.values())[-1 - label]
+        problem = problem.encode("utf-8", "backslashreplace").decode()
+        # Models and loops find what stands in << >> in the report of TensorFlow.
+        raise ValueError(f'<<{problem} Repair or remove it, or use on_error="skip".>>')
+
+    def check(image, label):
+        """The image, or an error if it stands for a damaged file."""
+
+        def stop():
+            return tf.numpy_function(fail, [label], tf.int64, stateful=False)
+
+        return image, tf.ensure_shape(tf.cond(label < 0, stop, lambda: label), ())
+
     def report():
-        files = sorted(set(skipped))
-        if files and not report.done:
+        if problems and not report.done:
             report.done = True
             warnings.warn(
-                f"Skipped {len(files)} of {len(paths)} images that cannot be read: "
-                f"{', '.join(files)}",
+                f"Skipped {len(problems)} of {len(paths)} images that cannot be read: "
+                f"{', '.join(sorted(problems))}",
                 stacklevel=2,
             )
         return False
@@ -73,13 +86,14 @@ def open_folder(folder, split, channels, size, on_error):
         if on_error == "skip":
             # The warning comes from an extra element that is read after all others.
             last = tf.data.Dataset.from_tensors(
-                (tf.zeros((0, 0, channels), tf.uint8), tf.constant(0, tf.int64))
+                (tf.zeros((1, 1, channels), tf.uint8), tf.constant(0, tf.int64))
             ).filter(lambda *_: tf.numpy_function(report, [], tf.bool))
-            dataset = dataset.filter(lambda image, _: tf.size(image) > 0)
+            dataset = dataset.filter(lambda _, label: label >= 0)
             dataset = dataset.concatenate(last)
         return dataset
 
-    return Source(len(paths), (None, None, channels), class_names, read, shuffles=True)
+    shape = (None, None, channels)
+    return Source(len(paths), shape, class_names, read, shuffles=True, check=check)
 
 
 def read_image(path, channels, size=None):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.data.ops.iterator_ops import OwnedIterator
 
 from tfgen.data.folder import open_folder
 from tfgen.data.tfds_sets import is_registered, open_named
@@ -97,8 +98,9 @@ def load_dataset(
         No such folder; a set that is not prepared, with ``download=False``.
     ConnectionError
         A set that has to be downloaded, without a network.
-    tf.errors.InvalidArgumentError
-        When a damaged image is reached; the message names the file.
+
+    A damaged image of a folder is a ValueError that names the file once it is reached:
+    in a loop over the dataset, and in `fit` and `evaluate` of the models of tfgen.
     """
     size = _check_options(split, image_size, channels, crop, batch_size, on_error)
     seed = check_seed(seed)
@@ -141,6 +143,8 @@ def load_dataset(
     dataset = dataset.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
     if cache:
         dataset = dataset.cache()
+    if found.check:
+        dataset = dataset.map(found.check)
     if shuffle and (cache or not found.shuffles):
         few = max(100, SHUFFLE_LIMIT // image_bytes) if height else 100
         buffer = found.count if cache else min(found.count, few)
@@ -163,8 +167,42 @@ def load_dataset(
 
     dataset = dataset.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
-    dataset.class_names = found.class_names
-    return dataset
+    return ImageDataset(dataset, found.class_names)
+
+
+class ImageDataset(tf.data.Dataset):
+    """A dataset in whose loops a damaged file is a ValueError of one sentence.
+
+    What is made of it, as by `map`, is a `tf.data.Dataset` like any other.
+    """
+
+    def __init__(self, dataset, class_names):
+        self.dataset = dataset
+        self.class_names = class_names
+        super().__init__(dataset._variant_tensor)
+
+    def _inputs(self):
+        return [self.dataset]
+
+    @property
+    def element_spec(self):
+        return self.dataset.element_spec
+
+    def __iter__(self):
+        return ImageIterator(self)
+
+
+class ImageIterator(OwnedIterator):
+    """What TensorFlow reports of a file becomes the sentence in it, between << >>."""
+
+    def __next__(self):
+        try:
+            return super().__next__()
+        except tf.errors.InvalidArgumentError as error:
+            found = re.search("<<(.*?)>>", str(error), re.DOTALL)
+            if found is None:
+                raise
+            raise ValueError(found[1]) from None
 
 
 def _check_options(split, image_size, channels, crop, batch_size, on_error):

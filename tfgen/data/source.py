@@ -22,6 +22,9 @@ class Source:
     shuffles : bool
         Whether ``read(True, seed)`` gives a new order in every epoch; otherwise the
         caller has to shuffle.
+    check : callable or None
+        To be mapped over what ``read`` returns, behind a cache: raises an error where
+        an element stands for a file that cannot be read.
     """
 
     count: int
@@ -29,3 +32,4 @@ class Source:
     class_names: list | None
     read: Callable
     shuffles: bool
+    check: Callable | None = None

@@ -130,23 +130,41 @@ def print_scores(names, methods, scores):
     ----------
     names, methods : collection of str
         The images, a row each, and the columns.
-    scores : iterator of array, (methods, 2)
-        For each image.
+    scores : iterator of array, (methods, 2), or str
+        For each image; or the reason why it has none, which is printed in their place.
 
     Returns
     -------
     numpy.ndarray, (images + 1, methods, 2)
-        The rows; the last is the mean.
+        The rows, NaN where there are no scores; the last is the mean of the others.
+
+    Raises
+    ------
+    ValueError
+        If no image has scores.
     """
     width = max(map(len, [*names, "image"]))
 
     def print_row(name, cells):
         print(f"{name:<{width}}", *(f"{cell:>15}" for cell in cells), flush=True)
 
+    def print_numbers(name, row):
+        print_row(name, [f"{decibels:.2f} {index:.4f}" for decibels, index in row])
+
     print_row("", methods)
     print_row("image", ["PSNR   SSIM"] * len(methods))
     rows = []
-    for name in [*names, "mean"]:
-        rows.append(next(scores) if len(rows) < len(names) else np.mean(rows, axis=0))
-        print_row(name, [f"{decibels:.2f} {index:.4f}" for decibels, index in rows[-1]])
+    for name, row in zip(names, scores, strict=True):
+        if isinstance(row, str):
+            print(f"{name:<{width}} {row}", flush=True)
+            row = np.full((len(methods), 2), np.nan)
+        else:
+            print_numbers(name, row)
+        rows.append(row)
+    scored = [row for row in rows if not np.isnan(row).any()]
+    if not scored:
+        raise ValueError("There is no image with scores.")
+    every = len(scored) == len(rows)
+    rows.append(np.mean(scored, axis=0))
+    print_numbers("mean" if every else f"mean of {len(scored)}", rows[-1])
     return np.array(rows)

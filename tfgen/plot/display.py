@@ -2,14 +2,34 @@
 
 import base64
 import io
+import os
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.backend_bases import FigureCanvasBase
 from PIL import Image
 
 from tfgen.plot.canvas import DPI
-from tfgen.writing import write_whole
+from tfgen.writing import check_path, write_whole
+
+
+def check_figure_path(path):
+    """Raise ValueError unless a figure can be written to `path`, or it is None."""
+    if path is None:
+        return
+    check_path(path)
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if find_format(path) not in formats:
+        raise ValueError(
+            f"Cannot write {path}: the name must end in one of "
+            f"{', '.join(f'.{name}' for name in sorted(formats))}."
+        )
+
+
+def find_format(path):
+    """The extension of a file; without one, a figure is written as PNG."""
+    return Path(os.fsdecode(path)).suffix[1:].lower() or "png"
 
 
 def show_figure(figure, alt, path):
@@ -17,8 +37,7 @@ def show_figure(figure, alt, path):
     try:
         if path is not None:
             buffer = io.BytesIO()
-            suffix = Path(path).suffix[1:] or "png"
-            figure.savefig(buffer, format=suffix, dpi=DPI)
+            figure.savefig(buffer, format=find_format(path), dpi=DPI)
             write_whole(path, buffer.getvalue())
         if in_notebook():
             display_bundle(make_bundle(figure, alt), alt)

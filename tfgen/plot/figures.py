@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from tfgen.plot.canvas import DPI, draw_grid, list_images
-from tfgen.plot.display import show_figure
+from tfgen.plot.display import check_figure_path, show_figure
 
 # Okabe and Ito's palette: eight colours that colour-blind readers can tell apart.
 # Yellow comes last, since it is faint on white.
@@ -38,13 +38,21 @@ def show_images(images, titles=None, *, columns=None, alt=None, path=None):
     alt : str, optional
         What the picture shows, for readers who cannot see it.
     path : str or Path, optional
-        Also write the figure to this file.
+        Also write the figure to this file; its extension is the format, such as .png
+        or .svg.
+
+    Raises
+    ------
+    ValueError
+        For other shapes, types or values of images, another number of titles, or a
+        path that cannot be written.
 
     Notes
     -----
     Pixels are enlarged by a whole factor without smoothing. Grids wider than 1,200
     pixels are averaged down by a whole factor: show a crop to see noise or detail.
     """
+    check_figure_path(path)
     images = list_images(images)
     if columns is None:
         columns = math.ceil(math.sqrt(len(images)))
@@ -77,6 +85,7 @@ def show_comparison(columns, titles=None, *, alt=None, path=None):
     alt, path : optional
         As for `show_images`.
     """
+    check_figure_path(path)
     titles = titles or {}
     unknown = [name for name in titles if name not in columns]
     if unknown:
@@ -127,6 +136,7 @@ def show_history(history, *metrics, reference=None, alt=None, path=None):
     alt, path : optional
         As for `show_images`.
     """
+    check_figure_path(path)
     values = getattr(history, "history", history)
     if not values:
         raise ValueError("The history is empty: train for an epoch with fit first.")
@@ -169,6 +179,7 @@ def show_tradeoff(curves, x_label, y_label, *, alt=None, path=None):
     alt, path : optional
         As for `show_images`.
     """
+    check_figure_path(path)
     if not curves or not all(curves.values()):
         raise ValueError("Every curve needs a point; got " + repr(curves) + ".")
     figure, axes = plt.subplots(figsize=(5.5, 3.5), dpi=DPI, layout="constrained")

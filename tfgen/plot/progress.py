@@ -2,7 +2,8 @@
 
 import io
 import math
-from pathlib import Path
+import os
+import warnings
 
 import keras
 import matplotlib.pyplot as plt
@@ -11,7 +12,7 @@ import numpy as np
 from tfgen.images import check_seed
 from tfgen.plot.canvas import draw_grid, list_images, make_picture
 from tfgen.plot.display import display_bundle, in_notebook, make_bundle, make_metadata
-from tfgen.writing import write_whole
+from tfgen.writing import check_path, write_whole
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -32,7 +33,8 @@ class SampleGrid(keras.callbacks.Callback):
     path : str or Path, optional
         ``"samples.png"`` is rewritten with the newest images, ``"samples-{epoch}.png"``
         keeps every epoch, ``"samples.gif"`` is an animation of all epochs so far. A
-        file is replaced as a whole, so it is never half-written.
+        file is replaced as a whole, so it is never half-written. Where that fails while
+        a model trains, such as on a full disk, a warning says so and training goes on.
 
     Attributes
     ----------
@@ -40,6 +42,11 @@ class SampleGrid(keras.callbacks.Callback):
         How many epochs the model had been trained when each row was drawn.
     images : list of arrays (count, height, width, channels)
         The row of each of these epochs.
+
+    Raises
+    ------
+    ValueError
+        If `count` or `every` is below 1, or `path` cannot be written.
     """
 
     MAX_ROWS = 8  # of a longer training evenly spaced epochs, first and last included
@@ -47,10 +54,11 @@ class SampleGrid(keras.callbacks.Callback):
     def __init__(self, count=10, every=1, seed=0, path=None):
         super().__init__()
         for name, value in (("count", count), ("every", every)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: it must be at least 1.")
-        if path is not None and Path(path).suffix not in (".png", ".gif"):
-            raise ValueError(f"path={str(path)!r}: it must end in .png or .gif.")
+            whole = isinstance(value, int | np.integer) and value is not True
+            if not whole or value < 1:
+                raise ValueError(f"{name}={value!r}: a whole number from 1 is needed.")
+        if path is not None:
+            check_path(name_file(path, epoch=0))
         self.count, self.every, self.path = count, every, path
         self.seed = check_seed(seed)
         self.epochs, self.images = [], []
@@ -113,9 +121,10 @@ class SampleGrid(keras.callbacks.Callback):
             self._display.update(bundle, metadata=make_metadata(alt), raw=True)
 
     def _write_path(self):
+        name = name_file(self.path, self.epochs[-1])
         buffer = io.BytesIO()
         columns = math.ceil(math.sqrt(self.count))
-        if Path(self.path).suffix == ".png":
+        if name.lower().endswith(".png"):
             make_picture(self.images[-1], columns).save(buffer, "png")
         else:
             first, *rest = [make_picture(images, columns) for images in self.images]
@@ -128,4 +137,21 @@ class SampleGrid(keras.callbacks.Callback):
                 duration=durations,
                 loop=0,
             )
-        write_whole(str(self.path).format(epoch=self.epochs[-1]), buffer.getvalue())
+        try:
+            write_whole(name, buffer.getvalue())
+        except OSError as error:
+            warnings.warn(str(error), stacklevel=2)
+
+
+def name_file(path, epoch):
+    """The path with the number of the epoch in place of {epoch}; or ValueError."""
+    try:
+        name = os.fsdecode(path).format(epoch=epoch)
+    except (TypeError, ValueError, LookupError, AttributeError):
+        raise ValueError(
+            f"path={str(path)!r}: it must be the name of a file, with nothing but "
+            "{epoch} in braces."
+        ) from None
+    if os.path.splitext(name)[1].lower() not in (".png", ".gif"):
+        raise ValueError(f"path={str(path)!r}: it must end in .png or .gif.")
+    return name
