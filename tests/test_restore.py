@@ -306,7 +306,7 @@ def save_own(*parts, sides=(None, None)):
     tfgen.Restorer(network, tfgen.add_gaussian_noise).save("own.keras")
 
 
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("default::UserWarning")
 def test_a_photo_that_cannot_be_cut_is_noted(here, capsys):
     layers = keras.layers
     save_own(
