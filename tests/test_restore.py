@@ -374,6 +374,45 @@ def test_networks_that_do_not_fit(fails):
         fails(f"restore grey.png --task {arguments} -o out.png", expected)
 
 
+def save_own(*parts, sides=(None, None)):
+    """Save a network of these layers, one after the other, as own.keras."""
+    image = x = keras.Input((*sides, 1), name="image")
+    for part in parts:
+        x = part(x)
+    network = keras.Model({"image": image}, x)
+    tfgen.Restorer(network, tfgen.add_gaussian_noise).save("own.keras")
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_a_photo_that_cannot_be_cut_is_noted(here, capsys):
+    layers = keras.layers
+    save_own(
+        layers.Conv2D(2, 3, padding="same"),
+        layers.GroupNormalization(1),
+        layers.Conv2D(1, 1),
+    )
+    Image.fromarray(np.tile(GREY[:8], (1, 11))).save("long.png")
+    line = "restore {}.png --task denoise --weights own.keras -o {}_out.png"
+    for name, note in (("long", "note: The image is restored whole, "), ("grey", "")):
+        assert main(line.format(name, name).split()) == 0
+        printed = capsys.readouterr().err
+        assert printed.startswith(note) and printed.count("\n") == bool(note)
+        assert read(f"{name}_out.png").shape == read(f"{name}.png").shape
+
+
+@pytest.mark.parametrize(
+    ("layer", "sides", "expected"),
+    [
+        (keras.layers.Conv2D(1, 3), (None, None), "this one makes (126, 254, 1)"),
+        (keras.layers.ReLU(), (32, 32), "40 x 50 pixels, but the network takes 32 x"),
+    ],
+)
+def test_networks_for_other_sizes(fails, layer, sides, expected):
+    save_own(layer, sides=sides)
+    line = "restore grey.png --task denoise --weights own.keras -o out.png"
+    fails(line, expected)
+
+
 def test_code_in_a_file_is_not_run(fails):
     image = keras.layers.Input((None, None, 1), name="image")
     run = 'lambda x: __import__("pathlib").Path("run").touch() or x'

@@ -1,5 +1,7 @@
 """Photos of any size: tiles, ensembles, holes, the level of noise, what is refused."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -11,12 +13,11 @@ from tfgen.data.corruptions import add_gaussian_noise
 from tfgen.restoration import (
     Bicubic,
     SmoothFilling,
-    SubPixel,
     build_denoiser,
     build_inpainter,
     build_upscaler,
 )
-from tfgen.tiles import Tiler, estimate_noise, fill_depths, reach
+from tfgen.tiles import FARTHEST, Tiler, estimate_noise, fill_depths
 
 SMALL = dict(width=8, blocks=1)
 KINDS = ["denoise", "inpaint", 2, 3, 4]
@@ -213,7 +214,7 @@ def test_tiles_together_are_the_whole_image(
     assert f"{tiles}/{tiles}" in capsys.readouterr().out
     np.testing.assert_allclose(tiled, whole, atol=1e-4, rtol=0)
     np.testing.assert_allclose(restore(2 * tile), whole, atol=1e-4, rtol=0)
-    monkeypatch.setattr(tiling, "reach", lambda network: 0)
+    monkeypatch.setattr(tiler, "find_reach", lambda: 0)
     assert np.abs(restore(tile) - whole).max() > 1e-3
 
 
@@ -254,25 +255,8 @@ def test_an_ensemble_in_tiles_is_that_of_the_whole_image(frozen, kind, channels,
         tiler.restore(image, tile=side, ensemble=True, **options)
         for side in (512, tile)
     )
-    assert len(tiling.cut_windows(size, tile, 8)) > 1
+    assert len(tiler.cut_windows(size, tile)) > 1
     np.testing.assert_allclose(tiled, whole, atol=1e-4, rtol=0)
-
-
-def test_the_reach_of_layers_adds_up_in_pixels_of_the_input():
-    def total(*layers):
-        image = keras.Input((None, None, 4))
-        return reach(keras.Sequential([image, *layers]))
-
-    conv = keras.layers.Conv2D
-    assert total(conv(4, 1)) == 0
-    assert total(conv(4, 3)) == 1
-    assert total(conv(4, 4)) == 2  # to the farther side
-    assert total(conv(4, 5), conv(4, 3)) == 3
-    assert total(conv(4, 3, dilation_rate=3)) == 3
-    assert total(conv(4, 6, strides=2), conv(4, 3)) == 3 + 2
-    assert total(conv(4, 2, strides=2), SubPixel(2), conv(4, 3)) == 1 + 2 + 1
-    assert total(keras.layers.Conv2DTranspose(4, 4, strides=2), conv(4, 3)) == 2.5
-    assert total(Bicubic(2)) == Bicubic.reach == 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -280,20 +264,371 @@ def test_a_pixel_reaches_no_further_than_the_overlap(frozen, kind):
     tiler = frozen(kind)
     image = np.full((1, 128, 128, 1), 0.5, np.float32)
     other = image.copy()
-    other[:, 64, 65] = 0.9
+    other[:, 64:72, 64:72] = 0.9  # a multiple of 8, as all tiles
     told = {"sigma": np.full((1, 1), 25.0)} if kind == "denoise" else {}
     told |= {"mask": np.ones_like(image)} if kind == "inpaint" else {}
-    if kind == "inpaint":  # the pixel is a hole here and none there
-        told["mask"][:, 64, 65] = 0
+    if kind == "inpaint":  # the pixels are a hole here and none there
+        told["mask"][:, 64:72, 64:72] = 0
     before, after = (
         tiler.network({**told, "image": x}).numpy() for x in (image, other)
     )
     scale = kind if isinstance(kind, int) else 1
-    rows, columns = np.nonzero(np.abs(after - before)[0, ..., 0])
-    places = np.stack([rows, columns]) / scale
-    distance = np.abs(places - [[64], [65]]).max()
-    bound = reach(tiler.network)
-    assert distance - 1 < bound < distance + 8  # a bound, and not far above
+    places = np.array(np.nonzero(np.abs(after - before)[0, ..., 0])) // scale
+    distance = max(64 - places.min(), places.max() - 71)
+    assert distance <= tiler.measure_reach() <= distance + 2
+
+
+# --- networks of one's own ---
+
+L = keras.layers
+
+
+class Around(L.Layer):
+    """A layer of one's own, from a function that keeps the shape."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def call(self, x):
+        return self.function(x)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+class Halves(keras.Model):
+    """A network without a graph of layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = [L.MaxPooling2D(2), same(), L.UpSampling2D(2)]
+
+    def call(self, x):
+        for part in self.parts:
+            x = part(x)
+        return x
+
+    def get_config(self):
+        return {}
+
+
+def same(size=3, width=4, **options):
+    return L.Conv2D(width, size, padding="same", activation="relu", **options)
+
+
+def own(*parts, sides=(None, None), seed=0):
+    """A network of layers one after the other; a list holds parts side by side, whose
+    results become channels. All weights are random, the result is in [0, 1]."""
+    keras.utils.set_random_seed(seed)
+
+    def chain(x, parts):
+        for part in parts:
+            if isinstance(part, list):
+                branches = [chain(x, branch) for branch in part]
+                x = L.Concatenate()(branches)
+            else:
+                x = part(x)
+        return x
+
+    image = keras.Input((*sides, 1), name="image")
+    x = chain(image, [*parts, L.Conv2D(1, 1), L.Rescaling(4.0)])
+    if len(x.shape) == 4:
+        x = L.Activation("sigmoid", dtype="float32")(x)
+    return keras.Model({"image": image}, x)
+
+
+def unet(depth, shrink=L.MaxPooling2D, grow=L.UpSampling2D, times=2, **options):
+    """A network of the shape of a U, with a connection at each level."""
+
+    def level(depth):
+        if depth == 0:
+            return [same()]
+        inner = [shrink(times), *level(depth - 1), grow(times)]
+        return [same(), [inner, []], same()]
+
+    return own(*level(depth), **options)
+
+
+def strided(times):
+    return same(strides=times)
+
+
+def transposed(times):
+    return L.Conv2DTranspose(4, 2 * times, strides=times, padding="same")
+
+
+def smooth_up(times):
+    return L.UpSampling2D(times, interpolation="bilinear")
+
+
+def half(policy, build):
+    """A network built for mixed precision."""
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        return build()
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+
+
+def attend(x):
+    x = 4 * x
+    return tf.matmul(tf.nn.softmax(tf.matmul(x, x, transpose_b=True)), x)
+
+
+def attend_everywhere(x):
+    return tf.reshape(attend(tf.reshape(x, (tf.shape(x)[0], -1, 4))), tf.shape(x))
+
+
+def attend_within(side):
+    """Attention within windows, as in SwinIR."""
+
+    def call(x):
+        n, (height, width), c = (
+            tf.shape(x)[0],
+            tf.unstack(tf.shape(x)[1:3]),
+            x.shape[-1],
+        )
+        cut = tf.reshape(x, (n, height // side, side, width // side, side, c))
+        x = tf.reshape(tf.transpose(cut, (0, 1, 3, 2, 4, 5)), (-1, side * side, c))
+        x = tf.reshape(attend(x), (n, height // side, width // side, side, side, c))
+        return tf.reshape(tf.transpose(x, (0, 1, 3, 2, 4, 5)), (n, height, width, c))
+
+    return Around(call)
+
+
+def pad_to(side):
+    def call(x):
+        cells = tf.nn.avg_pool2d(x, side, side, "SAME")
+        large = tf.repeat(tf.repeat(cells, side, axis=1), side, axis=2)
+        return x + large[:, : tf.shape(x)[1], : tf.shape(x)[2]]
+
+    return call
+
+
+def inner_network():
+    image = keras.Input((None, None, 4))
+    return keras.Model(image, Halves()(same()(image)))
+
+
+TILED_NETWORKS = {
+    "max pooling": lambda: unet(3),
+    "max pooling, five times": lambda: unet(5),
+    "max pooling by 3": lambda: unet(2, times=3),
+    "max pooling, no stride": lambda: own(same(), L.MaxPooling2D(9, 1, "same")),
+    "max pooling in a layer of one's own": lambda: own(
+        same(), Around(lambda x: tf.nn.max_pool2d(x, 11, 1, "SAME")), same()
+    ),
+    "average pooling": lambda: unet(4, L.AveragePooling2D, smooth_up),
+    "average pooling by 7": lambda: own(L.AveragePooling2D(7), same(), smooth_up(7)),
+    "strides": lambda: unet(3, strided, transposed),
+    "strides without connections": lambda: own(
+        *[strided(2) for _ in range(4)], *[transposed(2) for _ in range(4)]
+    ),
+    "a Lambda": lambda: own(L.Lambda(lambda x: tf.nn.avg_pool2d(x, 5, 1, "SAME"))),
+    "separable": lambda: own(
+        L.SeparableConv2D(4, 5, padding="same"),
+        L.DepthwiseConv2D(7, padding="same"),
+        same(dilation_rate=16),
+    ),
+    "a look to one side": lambda: own(
+        L.ZeroPadding2D(((20, 0), (0, 9))), L.Cropping2D(((0, 20), (9, 0))), same()
+    ),
+    "padding and cropping": lambda: own(
+        L.ZeroPadding2D(6), L.Conv2D(4, 5), L.Cropping2D(((1, 7), (8, 0)))
+    ),
+    "reflections": lambda: own(
+        Around(lambda x: tf.pad(x, [[0, 0], [9, 9], [9, 9], [0, 0]], "REFLECT")),
+        L.Conv2D(4, 19),
+    ),
+    "branches": lambda: own(
+        [
+            [L.AveragePooling2D(4), same(), L.UpSampling2D(4)],
+            [L.MaxPooling2D(2), same(), smooth_up(2)],
+            [],
+        ],
+    ),
+    "enlarging": lambda: own(same(), L.UpSampling2D(3, interpolation="bicubic")),
+    "enlarging by a convolution": lambda: own(same(), transposed(2), same()),
+    "normalisation of channels": lambda: own(
+        same(),
+        L.LayerNormalization(),
+        L.BatchNormalization(),
+        L.PReLU(None, shared_axes=[1, 2]),
+    ),
+    "attention in windows": lambda: own(same(), attend_within(12)),
+    "networks in networks": lambda: own(same(), inner_network(), Halves(), same()),
+    "a threshold": lambda: own(Around(lambda x: tf.where(x > 0.5, 1.0, 0.0)), same(9)),
+    "float16": lambda: half("mixed_float16", lambda: unet(3)),
+    "bfloat16": lambda: half("mixed_bfloat16", lambda: unet(3, L.AveragePooling2D)),
+    "one pixel": lambda: own(L.Conv2D(4, 1)),
+    "one free side": lambda: own(
+        same(), L.MaxPooling2D((1, 2)), L.UpSampling2D((1, 2)), sides=(16, None)
+    ),
+}
+WHOLE_NETWORKS = {
+    "global pooling": lambda: own(
+        same(), Around(lambda x: x * tf.reduce_mean(x, (1, 2), keepdims=True))
+    ),
+    "global maximum": lambda: own(
+        same(), Around(lambda x: x - tf.reduce_max(x, (1, 2), keepdims=True))
+    ),
+    "group normalisation": lambda: own(same(), L.GroupNormalization(2)),
+    "attention": lambda: own(
+        L.AveragePooling2D(8), same(), Around(attend_everywhere), L.UpSampling2D(8)
+    ),
+    "coordinates": lambda: own(
+        Around(lambda x: x + tf.linspace(0.0, 1.0, tf.shape(x)[2])[:, None]), same()
+    ),
+    "around the edge": lambda: own(Around(lambda x: x + tf.roll(x, 4, 1)), same()),
+    "mirrored": lambda: own(Around(lambda x: x[:, :, ::-1]), same()),
+    "further than is tried": lambda: own(same(dilation_rate=FARTHEST + 40)),
+    "multiples that it pads to itself": lambda: own(Around(pad_to(32))),
+    "multiples of 3 that it pads to itself": lambda: own(Around(pad_to(24))),
+}
+
+
+def compare_tiles(network, sizes, tiles=(64, 23), tiler=None):
+    """Check that tiles give the whole image, at all sizes."""
+    tiler = tiler or Tiler(network)
+    rng = np.random.default_rng(1)
+    for weight in network.weights:  # also biases, and what begins as 0
+        if len(weight.shape) == 1 and "variance" not in weight.name:
+            weight.assign(weight + rng.normal(0, 0.1, weight.shape))
+    for size in sizes:
+        image = rng.random((*size, 1), np.float32)
+        whole = tiler.restore(image, tile=4096)
+        assert whole.shape == (size[0] * tiler.scale, size[1] * tiler.scale, 1)
+        assert min(size) < 9 or np.ptp(whole) > 0.02
+        for tile in tiles:
+            tiled = tiler.restore(image, tile=tile)
+            np.testing.assert_allclose(tiled, whole, atol=1e-4, rtol=0)
+    return tiler
+
+
+@pytest.mark.parametrize("name", TILED_NETWORKS)
+def test_tiles_of_any_network_are_the_whole_image(name, monkeypatch):
+    fixed = name == "one free side"
+    network = TILED_NETWORKS[name]()
+    tiler = compare_tiles(network, [(16 if fixed else 75, 200), (5, 9)])
+    monkeypatch.setattr(tiler, "find_reach", lambda: 0)
+    if name != "one pixel":  # too small an overlap would be seen
+        with pytest.raises(AssertionError, match="Not equal to tolerance"):
+            compare_tiles(network, [(16 if fixed else 75, 200)], tiler=tiler)
+
+
+@pytest.mark.parametrize("name", WHOLE_NETWORKS)
+def test_a_network_that_looks_everywhere_gets_the_whole_image(name):
+    network = WHOLE_NETWORKS[name]()
+    with pytest.warns(UserWarning, match="restored whole, not in tiles"):
+        compare_tiles(network, [(75, 200)], tiles=[64])
+    Tiler(network).restore(np.zeros((40, 50), np.float32))  # no warning
+
+
+def test_the_reach_is_that_of_the_farthest_look(monkeypatch):
+    monkeypatch.setattr(tiling, "FARTHEST", 64)
+
+    def reach(*parts):
+        return Tiler(own(*parts)).measure_reach()
+
+    assert reach(L.Conv2D(4, 1)) == 0
+    assert reach(same(4)) == 2  # to the farther side
+    assert reach(same(5), same(3)) == 3
+    assert reach(same((1, 9)), same((5, 1))) == 4
+    assert reach(same(3, dilation_rate=30)) == 30
+    assert reach(same(6, strides=2), L.UpSampling2D(2), same(3)) == 3  # of whole pairs
+    assert reach(L.UpSampling2D(2), same(9)) == 2
+    assert reach(Bicubic(2)) == 2
+    assert (
+        reach(same(3, dilation_rate=70)) == reach(same(3, dilation_rate=90)) == np.inf
+    )
+
+
+def test_the_reach_is_measured_anew_for_other_weights(monkeypatch):
+    """Of zeros behind a maximum nothing is to be seen: they look nowhere."""
+    network = own(same(), L.MaxPooling2D(41, 1, "same"))
+    weights = network.get_weights()
+    network.set_weights([0 * weight for weight in weights])
+    tiler = Tiler(network)
+    assert tiler.find_reach() < 20
+    network.set_weights(weights)
+    assert tiler.find_reach() == 21
+    monkeypatch.setattr(tiler, "measure_reach", lambda: 5)
+    assert tiler.find_reach() == 21  # known by now
+    network.set_weights([weight + 1 for weight in weights])
+    assert tiler.find_reach() == 5
+
+
+@pytest.mark.parametrize("sides", [(64, 64), (40, 24)])
+def test_a_network_for_one_size_takes_smaller_images(sides):
+    tiler = Tiler(own(same(), L.Flatten(), L.Reshape((*sides, 4)), sides=sides))
+    for size in [sides, (sides[0], 7), (1, 1), (33, sides[1])]:
+        image = np.random.default_rng(0).random(size, np.float32)
+        room = [(0, side - n) for side, n in zip(sides, size, strict=True)]
+        if max(room)[1] < 24:
+            padded = np.pad(image, room, "symmetric")[None, ..., None]
+            expected = tiler.network({"image": padded})[0, : size[0], : size[1], 0]
+            np.testing.assert_allclose(tiler.restore(image), expected, atol=1e-6)
+        assert tiler.restore(image, tile=8).shape == size
+    for size in [(sides[0] + 1, 5), (5, sides[1] + 1)]:
+        with pytest.raises(ValueError, match=rf"takes {sides[0]} x {sides[1]} and no"):
+            tiler.restore(np.zeros(size, np.float32))
+
+
+REFUSED_NETWORKS = {
+    "valid padding": (lambda: own(L.Conv2D(4, 3)), r"\(128, 256, 1\).*\(126, 254, 1\)"),
+    "cropping": (lambda: own(L.Cropping2D(2)), r"makes \(124, 252, 1\)"),
+    "one and a half": (
+        lambda: own(L.UpSampling2D(3), L.AveragePooling2D(2)),
+        r"makes \(192, 384, 1\)",
+    ),
+    "half": (lambda: own(L.AveragePooling2D(2)), r"makes \(64, 128, 1\)"),
+    "one side": (lambda: own(L.UpSampling2D((1, 2))), r"makes \(128, 512, 1\)"),
+    "turned": (lambda: own(L.Permute((2, 1, 3))), r"makes \(256, 128, 1\)"),
+    "always the same": (lambda: own(L.Resizing(32, 32)), r"makes \(32, 32, 1\)"),
+    "no image": (
+        lambda: own(Around(lambda x: x / [0, 0, 0])),
+        "makes only an error",
+    ),
+    "other channels": (
+        lambda: keras.Model(
+            {"image": (x := keras.Input((None, None, 3), name="image"))},
+            same(width=1)(x),
+        ),
+        r"\(128, 256, 3\) this one makes \(128, 256, 1\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_NETWORKS)
+def test_a_network_whose_result_has_another_size_is_refused(name):
+    build, message = REFUSED_NETWORKS[name]
+    tiler = Tiler(build())
+    for size in [(40, 50), (300, 20)]:
+        with pytest.raises(ValueError, match=message):
+            tiler.restore(np.zeros(size, np.float32), tile=64)
+
+
+def test_a_network_that_fails_on_large_images_only_is_refused():
+    table = tf.random.uniform((48, 48, 1))
+    network = own(
+        Around(lambda x: x + table[: tf.shape(x)[1], : tf.shape(x)[2]]), same()
+    )
+    tiler = Tiler(network)
+    assert tiler.restore(np.zeros((48, 40), np.float32)).shape == (48, 40)
+    for tile in (512, 32):
+        with contextlib.ExitStack() as stack:
+            if tile == 32:
+                stack.enter_context(pytest.warns(UserWarning, match="whole"))
+            stack.enter_context(pytest.raises(ValueError, match="restore 64 x 56 pix"))
+            tiler.restore(np.zeros((60, 50), np.float32), tile=tile)
+
+
+def test_an_ensemble_of_any_network_in_tiles():
+    tiler = Tiler(unet(2))
+    image = np.random.default_rng(0).random((90, 70), np.float32)
+    whole, tiled = (tiler.restore(image, tile=n, ensemble=True) for n in (512, 32))
+    np.testing.assert_allclose(tiled, whole, atol=1e-4)
 
 
 # --- holes ---

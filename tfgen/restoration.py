@@ -26,7 +26,7 @@ class SubPixel(layers.Layer):
 
     def __init__(self, scale, **kwargs):
         super().__init__(**kwargs)
-        self.scale = self.enlarges = scale
+        self.scale = scale
 
     def call(self, x):
         return tf.nn.depth_to_space(x, self.scale) if self.scale > 1 else x
@@ -44,8 +44,6 @@ class SubPixel(layers.Layer):
 class Bicubic(layers.Layer):
     """Enlarge images of any size bicubically: in a graph, Keras' UpSampling2D needs a
     known one."""
-
-    reach = 2  # pixels to each side that a pixel of the result looks at
 
     def __init__(self, scale, **kwargs):
         super().__init__(**kwargs)
@@ -78,7 +76,6 @@ class SmoothFilling(layers.Layer):
     sight = windows[-1] // 2  # pixels
     steps = 8
     lowest, highest = 1.0, 64.0  # eigenvalues of the squared Laplacian
-    reach = sight + 2 * (steps + 1)  # pixels
 
     def call(self, inputs):
         known, mask = inputs
@@ -284,9 +281,8 @@ class Restorer(ImageModel):
     ----------
     network : keras.Model
         Maps a dictionary with ``"image"``, the damaged images, and what else the
-        corruption tells, such as ``"sigma"`` or ``"mask"``, to restored images. Its
-        convolutions are the only layers that look at more than one pixel; another
-        one says how far in an attribute ``reach``, as `tiles` describes.
+        corruption tells, such as ``"sigma"`` or ``"mask"``, to restored images: as
+        large as the damaged ones, or a whole number of times larger.
     corruption : callable
         ``corruption(images, seed)`` makes that dictionary from clean images, such
         as ``functools.partial(add_gaussian_noise, sigma=25)``; it is given a
@@ -406,7 +402,10 @@ class Restorer(ImageModel):
             (BT.601), and the colour is enlarged bicubically.
         tile : int
             Larger images are restored in tiles of this side, which overlap by as
-            much as the network sees: the result is that of the whole image.
+            much as the network sees, which is measured: the result is that of the
+            whole image. A network that sees more than 256 pixels around, or whose
+            result depends on the place in the image, is given the whole image, with
+            a warning.
         ensemble : bool
             Whether to return the mean of the results for the image turned and
             mirrored in all eight ways, each turned back: a little better, in eight
@@ -428,8 +427,10 @@ class Restorer(ImageModel):
         Raises
         ------
         ValueError
-            For another shape or range, a mask that does not fit, or a network that
-            needs to be told something else.
+            For another shape or range, a mask that does not fit, a network that
+            needs to be told something else, or one that does not make images of a
+            whole number of times the size, at least where the sides are multiples of
+            a number up to 128: past their ends images are mirrored to such a size.
         """
         self.refresh_averages()
         options = {"tile": tile, "ensemble": ensemble, "verbose": verbose}

@@ -1,23 +1,24 @@
 """Run a restoring network over photos of any size, tile by tile.
 
-A network takes a dictionary with ``"image"`` and what else it is told, and its
-convolutions are the only layers that look at more than one pixel. Any other layer that
-does says how far in an attribute ``reach``, in pixels of the input; one that makes
-pixels of channels says how many times in ``enlarges``; and one that fills holes says in
-``sight`` how many pixels deep.
+A network takes a dictionary with ``"image"`` and what else it is told. How many times
+larger it makes an image, which sides it takes and how far it looks is measured: it is
+run on noise. A layer that fills holes says in ``sight`` how many pixels deep.
 """
 
 import functools
+import itertools
 import math
+import warnings
+import zlib
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers
 
 from .model import OUT_OF_RANGE, check_counts, require
 
 LUMA = 0.299, 0.587, 0.114  # of red, green and blue (BT.601), as in images.py
+FARTHEST = 256  # pixels that a network may look away for its image to be cut
 
 
 class Tiler:
@@ -31,22 +32,18 @@ class Tiler:
 
     def __init__(self, network):
         self.network = network
-        self.run = tf.function(network, reduce_retracing=True)
         self.channels = network.output_shape[-1]
+        self.fixed = network.input["image"].shape[1:3]
         self.told = set(network.input) - {"image"}
         parts = network._flatten_layers(include_self=False)
         sights = [part.sight for part in parts if hasattr(part, "sight")]
         self.sight = min(sights, default=None)
+        self.measured = None, None  # the weights, and how far the network looks
 
-    @functools.cached_property
+    @property
     def scale(self):
         """How many times larger than the damaged image the restored one is."""
-        side = 16
-        zeros = {
-            name: tf.zeros((1, *(size or side for size in tensor.shape[1:])))
-            for name, tensor in self.network.input.items()
-        }
-        return self.network(zeros).shape[1] // side
+        return self.form[0]
 
     def restore(self, images, *, tile=512, ensemble=False, verbose=0, **known):
         """Restored images; `Restorer.restore` describes what it takes."""
@@ -54,7 +51,7 @@ class Tiler:
         batch = as_batch(images)
         known = self.check_known(batch, known)
         check_counts(tile=tile)
-        windows = cut_windows(batch.shape[1:3], tile, round_up(reach(self.network)))
+        windows = self.cut_windows(batch.shape[1:3], tile)
         progress = keras.utils.Progbar(
             len(windows) * len(batch), verbose=verbose, unit_name="tile"
         )
@@ -71,6 +68,19 @@ class Tiler:
         if images.ndim == 4:
             return restored
         return restored.reshape(*shape[1:3], *images.shape[2:])
+
+    def cut_windows(self, size, tile):
+        """For each tile of an image a pair, for height and width, as of `cut_side`."""
+        units = [fixed or self.form[1] for fixed in self.fixed]
+        sides = list(zip(size, units, self.fixed, strict=True))
+        if any(fixed and side > fixed for side, _, fixed in sides):
+            raise ValueError(TOO_LARGE.format(*size, *self.fixed))
+        large = any(side > max(tile, unit) for side, unit, _ in sides)
+        overlap = self.find_reach() if large else 0
+        if overlap == math.inf:
+            warnings.warn(WHOLE, stacklevel=4)
+        cuts = [cut_side(side, tile, unit, overlap) for side, unit, _ in sides]
+        return list(itertools.product(*cuts))
 
     def check_known(self, batch, known):
         """What the network is told, one for each image, or ValueError."""
@@ -93,7 +103,7 @@ class Tiler:
 
     def restore_tile(self, restored, image, told, ensemble, y, x):
         """Fill one tile of the restored image, from the window around it."""
-        # Networks may need whole pairs: past its end the image is mirrored.
+        # Networks may need multiples of 8 or more: past its end the image is mirrored.
         pixels = np.ix_(mirror(y, image.shape[0]), mirror(x, image.shape[1]))
         window = {"image": image, **told}
         window = {
@@ -142,52 +152,138 @@ class Tiler:
         separate["image"] = tf.transpose(image, (3, 1, 2, 0))
         return tf.transpose(self.run(separate)[..., 0], (1, 2, 0)).numpy()
 
+    def run(self, damaged):
+        """What the network makes of images, float32, or ValueError."""
+        _, height, width, _ = damaged["image"].shape
+        try:
+            result = tf.cast(self.function(damaged), tf.float32)
+        except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+            raise ValueError(ODD_SIZE.format(height, width)) from error
+        size = (self.scale * height, self.scale * width)
+        require(tuple(result.shape[1:3]) == size, ODD_SIZE.format(height, width))
+        return result
+
+    @functools.cached_property
+    def function(self):
+        """The network as one graph for all sizes; as one for each size, if it holds a
+        layer that must know it."""
+        inputs = self.network.input.items()
+        shapes = {name: tf.TensorSpec(x.shape, tf.float32) for name, x in inputs}
+        try:
+            function = tf.function(self.network, input_signature=[shapes])
+            function.get_concrete_function()
+        except Exception:  # a layer can raise anything
+            return tf.function(self.network)
+        return function
+
+    # --- What is measured ---
+
+    @functools.cached_property
+    def form(self):
+        """The scale, and the number that height and width must be multiples of."""
+        for unit in range(8, 129, 8):
+            sizes = [(unit, 2 * unit), (2 * unit, unit), (3 * unit, 3 * unit)]
+            scale = self.measure_scale(sizes[0])
+            if scale and all(self.measure_scale(size) == scale for size in sizes[1:]):
+                return scale, unit
+        given, made = self.try_size(sizes[0])
+        raise ValueError(NO_SCALE.format(given[1:], made[1:] or "only an error"))
+
+    def measure_scale(self, size):
+        """How many times larger an image of a size becomes; 0 if something else."""
+        (_, height, width, channels), made = self.try_size(size)
+        scale = made[1] // height if len(made) == 4 else 0
+        return scale * (made[1:] == (scale * height, scale * width, channels))
+
+    def try_size(self, size):
+        """The shapes of an image and of the network's result, () for an error."""
+        noise = self.draw(size)
+        try:
+            made = self.run_on_cpu(noise).shape
+        except Exception:  # a layer can raise anything
+            made = ()
+        return noise["image"].shape, made
+
+    def find_reach(self):
+        """What `measure_reach` finds, anew if the weights are others than before."""
+        weights = [zlib.crc32(w.numpy().tobytes()) for w in self.network.weights]
+        if self.measured[0] != weights:
+            try:
+                reach = self.measure_reach()
+            except Exception:  # a layer can raise anything
+                reach = math.inf
+            self.measured = weights, reach
+        return self.measured[1]
+
+    def measure_reach(self):
+        """At most how many pixels away from its place an output pixel is influenced;
+        infinite if that is far, or if the result depends on the place itself.
+
+        A strip of noise is restored alone, and with more image at one of its ends: NaN,
+        which nearly all that is computed from it inherits, or values so large that they
+        leave traces. Where the results agree, the network does not see that end.
+        """
+        (scale, unit), reach = self.form, 0
+        fills = np.reshape([np.nan, 1000], (2, 1, 1, 1))
+        count = math.ceil(FARTHEST / unit)
+        while math.gcd(count, 30) > 1:  # no multiple that the network may pad to itself
+            count += 1
+        length = count * unit
+        for axis in [n for n in (1, 2) if not self.fixed[n - 1]]:
+            size = [round_up(32, unit)] * 2
+            size[axis - 1] = length
+            strip = self.draw(size)
+            alone = np.moveaxis(self.run_on_cpu(strip), axis, 0)
+            for step in (1, -1):  # more image before the strip, and behind it
+                longer = {key: np.repeat(x, 2, axis=0) for key, x in strip.items()}
+                for key, x in longer.items():
+                    if x.ndim == 4:
+                        parts = [fills * (x - 0.5), x][::step]
+                        longer[key] = np.concatenate(parts, axis)
+                other = np.moveaxis(self.run_on_cpu(longer), axis, 0)
+                other = other[::step][scale * length :]
+                differs = ~np.isclose(other, alone[::step], rtol=1e-5, atol=1e-5)
+                rows = np.nonzero(differs.any((1, 2, 3)))[0] + 1
+                reach = max(reach, math.ceil(rows.max(initial=0) / scale))
+        return reach if reach <= FARTHEST else math.inf
+
+    def draw(self, size):
+        """Noise for all that the network takes, its images of a size."""
+        size = [fixed or side for fixed, side in zip(self.fixed, size, strict=True)]
+        rng, noise = np.random.default_rng(0), {}
+        for name, tensor in self.network.input.items():
+            sides = size if tensor.ndim == 4 else ()
+            shape = (1, *sides, tensor.shape[-1] or 1)
+            noise[name] = rng.random(shape, np.float32)
+        return noise
+
+    def run_on_cpu(self, noise):
+        """The network's result; others round in ways that depend on the size."""
+        with tf.device("CPU"):
+            return tf.cast(self.network(noise), tf.float32).numpy()
+
 
 # --- Windows ----------------------------------------------------------------
 
 
-def cut_windows(size, tile, overlap):
-    """Cut an image into tiles, each inside a window that shows the network all it looks
-    at: pairs for height and width of (start of the window, its length, start and end of
-    the tile)."""
-
-    def cut(side):
-        padded = round_up(side)
-        if padded <= tile + 2 * overlap:
-            return [(0, padded, 0, side)]
-        step = round_up(side / math.ceil(side / tile))
-        length = min(padded, step + 2 * overlap)
-        starts = range(0, side, step)
-        first = [min(max(start - overlap, 0), padded - length) for start in starts]
-        return [
-            (before, length, start, min(start + step, side))
-            for before, start in zip(first, starts, strict=True)
-        ]
-
-    return [(y, x) for y in cut(size[0]) for x in cut(size[1])]
+def cut_side(side, tile, multiple, overlap):
+    """Cut one side of an image into tiles, each inside a window that shows the network
+    all it looks at: (start of the window, its length, start and end of the tile)."""
+    padded = round_up(side, multiple)
+    if padded <= max(tile + 2 * overlap, multiple):
+        return [(0, padded, 0, side)]
+    overlap = round_up(overlap, multiple)
+    step = round_up(side / math.ceil(side / tile), multiple)
+    length = min(padded, step + 2 * overlap)
+    starts = range(0, side, step)
+    first = [min(max(start - overlap, 0), padded - length) for start in starts]
+    return [
+        (before, length, start, min(start + step, side))
+        for before, start in zip(first, starts, strict=True)
+    ]
 
 
-def reach(network):
-    """At most how many pixels away from its place an output pixel is influenced."""
-    total, pixel = 0, 1.0  # of the input, that a pixel of this layer stands for
-    for layer in network._flatten_layers(include_self=False):
-        if isinstance(layer, layers.Conv2DTranspose):
-            pixel /= max(layer.strides)
-            total += pixel * max(layer.kernel_size)
-        elif isinstance(layer, layers.Conv2D):
-            spread = (np.array(layer.kernel_size) - 1) * layer.dilation_rate
-            total += pixel * math.ceil(max(spread) / 2)
-            pixel *= max(layer.strides)
-        elif hasattr(layer, "reach"):  # in pixels of the input
-            total += layer.reach
-        elif hasattr(layer, "enlarges"):
-            total += pixel
-            pixel /= layer.enlarges
-    return total
-
-
-def round_up(size, multiple=8):
-    """The next multiple: networks that halve the resolution need whole pairs."""
+def round_up(size, multiple):
     return math.ceil(size / multiple) * multiple
 
 
@@ -268,6 +364,21 @@ def estimate_noise(images):
 
 
 # --- Checks -----------------------------------------------------------------
+
+WHOLE = (
+    "The image is restored whole, not in tiles, which needs more memory: this network "
+    f"looks further than {FARTHEST} pixels, or its result depends on place or size."
+)
+TOO_LARGE = (
+    "The image is {} x {} pixels, but the network takes {} x {} and no larger ones. "
+    "Build it for keras.Input((None, None, channels))."
+)
+ODD_SIZE = "The network cannot restore {} x {} pixels, though it does restore fewer."
+NO_SCALE = (
+    "A network must make an image of as many channels as the damaged one, as large or "
+    "a whole number of times larger; of {} this one makes {}. Convolutions need "
+    "padding='same'."
+)
 
 
 def as_batch(images):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 
 import keras
 
@@ -77,4 +78,11 @@ def load_restorer(path):
 def run_network(restorer, image, ensemble=False, verbose=0, **known):
     """Restore an image, telling the network only what it asks for."""
     told = {name: known[name] for name in restorer.network.input if name != "image"}
-    return restorer.restore(image, ensemble=ensemble, verbose=verbose, **told)
+    with warnings.catch_warnings():
+        warnings.showwarning = print_note
+        return restorer.restore(image, ensemble=ensemble, verbose=verbose, **told)
+
+
+def print_note(message, *_, **__):
+    """Take the place of `warnings.showwarning`: one line, without a place in code."""
+    print(f"note: {message}", file=sys.stderr)
