@@ -10,7 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from PIL import Image
+from image_files import ink_profile
+from PIL import Image, ImageCms
 from small_networks import COLOR, GREY, build_restorer
 from test_writing import NAMES
 
@@ -84,6 +85,57 @@ def test_a_mask_is_what_is_not_black_and_not_transparent(here):
     np.testing.assert_array_equal(read("by_mask.png"), read("by_clear.png"))
 
 
+HOLES = np.zeros(GREY.shape, bool)
+HOLES[10:20, 15:25] = True
+
+
+@pytest.mark.parametrize(
+    ("form", "values", "clear"),
+    [
+        ("PNG", {0: 0, 1: 255}, None),
+        ("PNG", {0: 0, 1: 1}, None),
+        ("JPEG", {0: 0, 1: 255}, None),
+        ("WEBP", {0: 0, 1: 255}, None),
+        ("PNG", {0: 20, 1: 200}, None),
+        ("PNG", {0: 255, 1: 255}, {0: 0, 1: 255}),
+        ("PNG", {0: 255, 1: 255}, {0: 100, 1: 255}),
+    ],
+)
+def test_holes_are_where_a_mask_is_bright(here, capsys, form, values, clear):
+    mask = Image.fromarray(np.where(HOLES, values[1], values[0]).astype(np.uint8))
+    if clear:
+        alpha = np.where(HOLES, clear[1], clear[0]).astype(np.uint8)
+        mask.putalpha(Image.fromarray(alpha))
+    mask.save("mask", form)
+    holes = restoring.read_mask("mask", photo_files.read_photo("grey.png"))
+    np.testing.assert_array_equal(holes, HOLES)
+    assert (capsys.readouterr().err == "") == (form == "PNG")  # the others ring
+
+
+def test_a_mask_with_more_than_two_values_is_noted(here, capsys):
+    soft = Image.fromarray(HOLES).convert("L").resize((100, 80)).resize((50, 40))
+    soft.save("mask.png")
+    levels = np.asarray(soft)
+    assert len(np.unique(levels)) > 2
+    line = "restore grey.png --task inpaint --mask mask.png -o out.png"
+    assert main(line.split()) == 0
+    assert capsys.readouterr().err == (
+        "note: mask.png: it has more than two values; a hole is what is at least half "
+        "as bright as the brightest\n"
+    )
+    changed = read("out.png") != read("grey.png")
+    assert not changed[levels < 127].any() and changed[levels > 128].mean() > 0.5
+
+
+def test_a_mask_the_wrong_way_round_is_noted(here, capsys):
+    Image.fromarray(~HOLES).save("mask.png")
+    line = "restore grey.png --task inpaint --mask mask.png -o out.png"
+    assert main(line.split()) == 0
+    note = "note: mask.png: 95% of the photo are holes; if not, invert the mask\n"
+    assert capsys.readouterr().err == note
+    np.testing.assert_array_equal(read("out.png")[HOLES], GREY[HOLES])
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_upscale(here, capsys, asked, scale):
     alpha = np.tile(np.linspace(0, 255, 50).astype(np.uint8), (40, 1))
@@ -124,6 +176,29 @@ def test_what_is_lost_is_said(here, capsys):
     assert main("restore film.gif --task denoise -o out.png".split()) == 0
     note = "note: film.gif: only the first of 2 pictures was read\n"
     assert capsys.readouterr().err == note
+
+
+def test_colour_that_is_lost_is_said(here, capsys):
+    inks = Image.fromarray(COLOR).convert("CMYK")
+    inks.save("inks.jpg", icc_profile=ink_profile())
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(COLOR).save("tagged.png", icc_profile=profile)
+    for photo, output, note in (
+        (
+            "inks.jpg",
+            "a.png",
+            "inks.jpg: CMYK was turned into sRGB with its ",
+        ),
+        (
+            "tagged.png",
+            "a.bmp",
+            "a.bmp: its colours may look different, ",
+        ),
+        ("tagged.png", "a.jpg", None),
+    ):
+        assert main(f"restore {photo} --task denoise -o {output}".split()) == 0
+        printed = capsys.readouterr().err
+        assert printed.startswith(f"note: {note}") if note else printed == ""
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3000, 3)])
@@ -177,15 +252,15 @@ def test_force_overwrites(here):
         ("--task denoise --sigma -1", "sigma is -1, but must be from 0 to 75; the "),
         ("--task denoise --sigma 75.1", "networks were trained for 0 to 55."),
         ("--task denoise --sigma nan", "sigma is nan, but"),
-        ("--task inpaint --mask grey.png", "grey.png has only holes: each pixel that"),
-        ("--task inpaint --mask black.png", "black.png has no holes: each pixel that"),
+        ("--task inpaint --mask grey.png", "grey.png has only holes: those are the br"),
+        ("--task inpaint --mask black.png", "black.png has no holes: those are the br"),
         ("--task inpaint --mask small.png", "is 9 x 8 pixels, but the photo is 50 x"),
         ("--task inpaint --mask none.png", "Cannot read none.png: No such file"),
         ("--task inpaint --mask empty.png", "Cannot read empty.png: the file is emp"),
     ],
 )
 def test_options_that_do_not_fit(fails, arguments, expected):
-    Image.fromarray(np.maximum(GREY, 1)).save("grey.png")
+    Image.fromarray(np.maximum(GREY, 128)).save("grey.png")
     Image.fromarray(GREY * 0).save("black.png")
     Image.new("L", (9, 8), 1).save("small.png")
     Path("empty.png").touch()

@@ -68,7 +68,8 @@ def add_restore(commands):
         help="restore a photo: remove noise, fill holes, enlarge",
         description="Restore a photo with a small trained network. Depth, transparency "
         "and colour profile are kept where the format of OUT has them; other metadata "
-        "are not copied. Nothing is overwritten without --force.",
+        "are not copied. A note says if colours may change. Nothing is overwritten "
+        "without --force.",
     )
     add = parser.add_argument
     add("photo", help="image file of any size, grey or colour")
@@ -81,7 +82,7 @@ def add_restore(commands):
     )
     add(
         "--mask",
-        help="inpaint: image of the same size; every pixel that is not 0 is a hole",
+        help="inpaint: image of the same size, bright where the photo has holes",
     )
     add(
         "-o",

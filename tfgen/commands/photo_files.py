@@ -1,11 +1,10 @@
 """Read and write image files, losing nothing on the way and leaving no half a file.
 
-`tfgen.data.folder` reads images to train on. Here a photo keeps its depth, its
-transparency and its colour profile, and what cannot be done is a ValueError that
-names the file.
+`tfgen.data.folder` reads images to train on, with the same decoder. Here a photo keeps
+its depth, its transparency and its colour profile, and what cannot be done is a
+ValueError that names the file.
 """
 
-import dataclasses
 import os
 import sys
 import warnings
@@ -13,31 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import IFD, Base
 
 from tfgen.commands.screen import shown
+from tfgen.data.decoding import decode, has_ink_profile
 from tfgen.writing import check_path, replacing
 
 MAX_PIXELS = 150_000_000  # of a photo to read or to write
-
-
-@dataclasses.dataclass
-class Photo:
-    """An upright picture.
-
-    Attributes
-    ----------
-    pixels : ndarray of uint8 or uint16, (height, width, channels)
-        Grey, 1 channel, or red, green and blue.
-    alpha : ndarray of uint8, (height, width), or None
-        255 where the picture is opaque.
-    icc_profile : bytes or None
-        What the numbers mean, as colours.
-    """
-
-    pixels: np.ndarray
-    alpha: np.ndarray | None = None
-    icc_profile: bytes | None = None
 
 
 def to_floats(pixels):
@@ -57,13 +39,11 @@ def to_integers(image, dtype=np.uint8):
 
 
 def read_photo(path):
-    """Read an image file of any kind that Pillow knows as a `Photo`.
+    """Read an image file of any kind that Pillow knows as a `Photo`; see `decode`.
 
-    Upright (EXIF), of an animation the first picture; a palette, CMYK and the like
-    become red, green and blue. Grey of 16 bits stays so; Pillow reads colour of 16
-    bits as 8. A note on standard error says what the file holds but the photo does
-    not. ValueError if the file is missing, damaged, no image, or has more than
-    `MAX_PIXELS`, which is found out before they are decoded.
+    A note on standard error says what the file holds but the photo does not. ValueError
+    if the file is missing, damaged, no image, of numbers that cannot be trusted, or has
+    more than `MAX_PIXELS`, which is found out before they are decoded.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what matters is raised
@@ -71,12 +51,18 @@ def read_photo(path):
             with Image.open(path) as image:
                 check_size(*image.size)
                 losses = list(_find_losses(image))  # before decoding changes the tiles
-                photo = _decode(image)
+                photo = decode(image)
+                losses += _find_lost_colour(image)  # some tell it behind the pixels
         except Exception as error:  # Pillow raises many kinds for damaged files
             raise ValueError(f"Cannot read {path}: {_reason(error, path)}.") from None
     for loss in losses:
-        print(f"note: {shown(path)}: {loss}", file=sys.stderr)
+        note(path, loss)
     return photo
+
+
+def note(path, text):
+    """Tell on standard error what is to be known of a file."""
+    print(f"note: {shown(path)}: {text}", file=sys.stderr)
 
 
 def check_size(width, height):
@@ -92,39 +78,63 @@ def _find_losses(image):
     layout = str(image.tile)  # such as "RGB;16B", which the mode "RGB" does not tell
     if ";16" in layout and not image.mode.startswith("I"):
         yield "16-bit colour or transparency was read as 8 bits"
-    if "I;16" in image.mode and "transparency" in image.info:
-        yield "a grey level that is transparent was read as opaque"
+    if ";16" in layout and "transparency" in image.info:
+        yield "a level that is transparent was read as opaque"
     if getattr(image, "n_frames", 1) > 1:
         yield f"only the first of {image.n_frames} pictures was read"
+    if image.mode == "CMYK":
+        profile = "its" if has_ink_profile(image) else "no"
+        yield f"CMYK was turned into sRGB with {profile} colour profile"
+    if image.mode == "LAB":
+        yield "Lab was turned into sRGB"
+    if image.format == "PNG" and _read_cicp(image) not in (b"", b"\1\15\0\1"):  # sRGB
+        yield "its cICP was not used; colours may look different"
 
 
-def _decode(image):
-    layout = str(image.tile)  # such as "LA;16B", read in the mode "RGBA"
-    icc_profile = image.info.get("icc_profile")
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(("I", "F")):
-        pixels, alpha = np.asarray(image), None
-        if image.mode == "F" or pixels.min() < 0 or pixels.max() > 65535:
-            raise ValueError("its pixels are not 8- or 16-bit numbers")
-        pixels = pixels.astype(np.uint16)[..., None]
-    else:
-        grey = image.mode in ("1", "L", "LA") or "LA;16" in layout
-        transparent = image.has_transparency_data
-        mode = ("L" if grey else "RGB") + ("A" if transparent else "")
-        if image.mode != mode:
-            image = image.convert(mode)
-        pixels = np.asarray(image).reshape(image.height, image.width, len(mode))
-        alpha = pixels[..., -1] if transparent else None
-        pixels = pixels[..., : len(mode) - transparent]
-    return Photo(pixels, alpha, icc_profile)
+def _read_cicp(image):
+    """The code of colours of a PNG, which Pillow does not give, or b""."""
+    image.fp.seek(0)
+    head = image.fp.read(image.tile[0][2])  # up to the pixels, where it was
+    return head.partition(b"\0\0\0\4cICP")[2][:4]
+
+
+def _find_lost_colour(image):
+    """Note what says, if no colour profile does, that the numbers are not sRGB's."""
+    info, exif = image.info, image.getexif()
+    if info.get("icc_profile") or "srgb" in info:  # these go before all others
+        return
+    if "icc_profile" in info:
+        yield "its damaged colour profile was not used; colours may look different"
+    detail = exif.get_ifd(IFD.Exif)
+    white, primaries = [0.3127, 0.329], [0.64, 0.33, 0.3, 0.6, 0.15, 0.06]
+    for name, value, srgb in (
+        ("gAMA", info.get("gamma"), 1 / 2.2),
+        ("cHRM", info.get("chromaticity"), white + primaries),
+        ("ColorSpace", detail.get(Base.ColorSpace), 1),
+        ("Gamma", detail.get(Base.Gamma), 2.2),
+        ("WhitePoint", exif.get(Base.WhitePoint), white),
+        ("PrimaryChromaticities", exif.get(Base.PrimaryChromaticities), primaries),
+        ("TransferFunction", exif.get(Base.TransferFunction), None),
+        ("GrayResponseCurve", exif.get(Base.GrayResponseCurve), None),
+    ):
+        if value is not None and not _is_near(value, srgb):
+            yield f"its {name} was not used; colours may look different"
+
+
+def _is_near(value, expected):
+    try:
+        return np.allclose(np.float64(value), expected, atol=0.005)
+    except (TypeError, ValueError):  # more or fewer numbers, or none
+        return False
 
 
 def _reason(error, path):
     if isinstance(error, Image.DecompressionBombError):  # Pillow's own, higher limit
         return f"it has more than {MAX_PIXELS / 1e6:.0f} million pixels"
     if isinstance(error, UnidentifiedImageError):
-        empty = os.path.getsize(path) == 0
-        return "the file is empty" if empty else "it is not an image that Pillow knows"
+        if os.path.getsize(path) == 0:
+            return "the file is empty"
+        return "it is not an image that Pillow knows; save it as an 8-bit PNG"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text.rstrip(".")
 
@@ -139,6 +149,7 @@ class Format(NamedTuple):
     options: dict
     alpha: bool = True
     deep: bool = False  # 16 bits
+    profile: bool = True
     longest: int = 10**9  # pixels of a side
 
 
@@ -154,7 +165,7 @@ FORMATS = {
     ".tif": TIFF,
     ".tiff": TIFF,
     ".webp": Format("WEBP", {"quality": 95}, longest=16383),
-    ".bmp": Format("BMP", {}, alpha=False),
+    ".bmp": Format("BMP", {}, alpha=False, profile=False),
 }
 
 
@@ -200,8 +211,8 @@ def choose_format(path, photo, scale=1):
 def write_photo(path, photo):
     """Write a `Photo` in the format of the extension, whole or not at all.
 
-    A colour profile is kept where it fits the channels that are written. Other
-    metadata are not written: the picture is upright already.
+    A colour profile is kept where it fits the channels that are written; if not, a note
+    says so. Other metadata are not written: the picture is upright already.
     """
     form = choose_format(path, photo)
     pixels = photo.pixels
@@ -212,7 +223,9 @@ def write_photo(path, photo):
         image = image.convert("RGB" if image.mode == "L" else "RGBA")
     options = dict(form.options)
     space = b"RGB " if image.mode.startswith("RGB") else b"GRAY"
-    if photo.icc_profile and photo.icc_profile[16:20] == space:
+    if photo.icc_profile and form.profile and photo.icc_profile[16:20] == space:
         options["icc_profile"] = photo.icc_profile
+    elif photo.icc_profile:
+        note(path, "its colours may look different, without the photo's profile")
     with replacing(path) as file:
         image.save(file, form.name, **options)

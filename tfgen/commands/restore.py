@@ -57,7 +57,11 @@ def restore(photo, output, task, *, sigma, mask, scale, ensemble, weights, force
 
 
 def read_mask(path, photo):
-    """The holes of a photo, bool (height, width): where a mask is not 0."""
+    """The holes of a photo, bool (height, width): where a mask is bright.
+
+    That is at least half as bright as its brightest pixel: 0 and 1 will do as well as 0
+    and 255, and what a JPEG leaves around a hole is none. Transparent pixels are dark.
+    """
     mask = photo_files.read_photo(path)
     (height, width), sides = mask.pixels.shape[:2], photo.pixels.shape[:2]
     if (height, width) != sides:
@@ -65,12 +69,23 @@ def read_mask(path, photo):
             f"The mask {path} is {width} x {height} pixels, but the photo is "
             f"{sides[1]} x {sides[0]}."
         )
-    holes = mask.pixels.any(axis=-1)
+    levels = photo_files.to_floats(mask.pixels.max(axis=-1))
     if mask.alpha is not None:
-        holes &= mask.alpha > 0
+        levels *= photo_files.to_floats(mask.alpha)
+    darkest, brightest = levels.min(), levels.max()
+    holes = (levels > 0) & (levels >= brightest / 2)
     if holes.all() or not holes.any():
         raise ValueError(
-            f"The mask {path} has {'only' if holes.all() else 'no'} holes: each pixel "
-            "that is not 0 is one."
+            f"The mask {path} has {'only' if holes.all() else 'no'} holes: those are "
+            "the bright pixels, the others are kept."
         )
+    if ((darkest < levels) & (levels < brightest)).any():
+        photo_files.note(
+            path,
+            "it has more than two values; a hole is what is at least half as bright as "
+            "the brightest",
+        )
+    if holes.mean() > 0.5:
+        text = f"{holes.mean():.0%} of the photo are holes; if not, invert the mask"
+        photo_files.note(path, text)
     return holes

@@ -100,7 +100,7 @@ def read_image(path, channels, size=None):
     """Read an image file as uint8 values.
 
     Upright (EXIF), the first picture of an animation, transparent pixels over
-    white, 16 bits scaled to 8.
+    white, 16 bits scaled to 8; see `tfgen.data.decoding`.
 
     Parameters
     ----------
@@ -115,22 +115,24 @@ def read_image(path, channels, size=None):
     -------
     ndarray of uint8, shape (height, width, channels)
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
+
+    from tfgen.data.decoding import decode
 
     with Image.open(path) as image:
         if size:
             image.draft(None, (2 * max(size), 2 * max(size)))
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith(("I", "F")):
-            pixels = np.asarray(image)
-            if image.mode == "F" or pixels.min() < 0 or pixels.max() > 65535:
-                raise ValueError("its pixels are not 8- or 16-bit numbers")
-            image = Image.fromarray(np.rint(pixels / 257).astype(np.uint8))
-        elif image.has_transparency_data:
-            image = image.convert("RGBA")
-            white = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(white, image)
-        image = image.convert("L" if channels == 1 else "RGB")
+        photo = decode(image)
+    pixels = photo.pixels
+    if pixels.dtype == np.uint16:
+        pixels = np.rint(pixels / 257).astype(np.uint8)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    if photo.alpha is not None:
+        image.putalpha(Image.fromarray(photo.alpha))
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    image = image.convert("L" if channels == 1 else "RGB")
     return np.asarray(image).reshape(image.height, image.width, channels)
 
 
