@@ -731,16 +731,69 @@ def test_no_argument_hides_a_name_of_the_base(name):
 # --- What would otherwise be taken and not used ---
 
 
-def test_an_optimizer_may_be_a_name(name):
+def names_of_optimizers(model):
+    return [key for key in arguments(model, "compile") if key.endswith("optimizer")]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda: "sgd",
+        lambda: keras.optimizers.serialize(keras.optimizers.SGD(0.1)),
+        lambda: keras.optimizers.SGD(0.1),
+    ],
+)
+def test_an_optimizer_is_what_keras_takes_for_one(name, form):
     model = MODELS[name][0]()
-    names = [key for key in arguments(model, "compile") if key.endswith("optimizer")]
-    model.compile(**dict.fromkeys(names, "sgd"))
-    assert {type(optimizer) for optimizer in optimizers(model)} == {
-        keras.optimizers.SGD
-    }
+    names = names_of_optimizers(model)
+    model.compile(**{key: form() for key in names})
+    assert len({id(optimizer) for optimizer in optimizers(model)}) == len(names)
+    assert all(isinstance(one, keras.optimizers.SGD) for one in optimizers(model))
 
 
-@pytest.mark.parametrize("given", [{"metrics": ["mse"]}, {"loss_weights": [2.0]}])
+@pytest.mark.parametrize("wrong", [keras.optimizers.SGD, "adamm", 0.1])
+def test_what_is_no_optimizer_is_refused(name, wrong):
+    model = MODELS[name][0]()
+    with pytest.raises(ValueError, match="An optimizer is one of keras.optimizers"):
+        model.compile(**{names_of_optimizers(model)[-1]: wrong})
+
+
+def test_an_optimizer_trains_one_set_of_weights(name):
+    model, other = MODELS[name][0](), MODELS[name][0]()
+    names = names_of_optimizers(model)
+    one = keras.optimizers.SGD(0.1)
+    if len(names) > 1:
+        with pytest.raises(ValueError, match="an optimizer of its own"):
+            model.compile(**dict.fromkeys(names, one))
+        one = keras.optimizers.SGD(0.1)
+    model.compile(**{names[0]: one})
+    model.compile(**{names[0]: one})  # again for the same weights
+    with pytest.raises(ValueError, match="an optimizer of its own"):
+        other.compile(**{names[0]: one})
+
+
+def test_an_average_of_the_optimizer_is_refused(model):
+    swap = keras.callbacks.SwapEMAWeights()
+    with pytest.raises(ValueError, match="SwapEMAWeights.*Leave the callback out"):
+        model.fit(*examples(model), callbacks=swap, **QUIET)
+    averaging = keras.optimizers.Adam(use_ema=True)
+    with pytest.raises(ValueError, match="average_decay in place of use_ema"):
+        model.compile(**{names_of_optimizers(model)[-1]: averaging})
+
+
+def test_an_argument_that_compile_does_not_know_is_told_with_those_it_does(name):
+    model = MODELS[name][0]()
+    known = ", ".join(arguments(model, "compile"))
+    wrong = {"learning_rate": 0.1}
+    if names_of_optimizers(model)[0] != "optimizer":
+        wrong = {"optimizer": "adam"}
+    with pytest.raises(TypeError, match=f"compile takes {known}.*got {[*wrong][0]}"):
+        model.compile(**wrong)
+
+
+@pytest.mark.parametrize(
+    "given", [{"metrics": ["mse"]}, {"loss_weights": [2.0]}, {"weighted_metrics": [1]}]
+)
 def test_metrics_and_weights_of_losses_are_refused(name, given):
     (word,) = given
     with pytest.raises(ValueError, match=f"metrics and losses of its own.*{word}"):
@@ -748,9 +801,28 @@ def test_metrics_and_weights_of_losses_are_refused(name, given):
 
 
 def test_weights_of_images_are_refused(model):
-    data = examples(model)
-    with pytest.raises(ValueError, match="weighs all images alike"):
-        model.fit(*data, sample_weight=np.zeros(8), **QUIET)
+    images, *labels = examples(model)
+    labels = labels or [None]
+    start, weights = state(model), np.zeros(8)
+    weighted = images, *labels, weights
+    for use in (
+        lambda: model.fit(images, *labels, sample_weight=weights, **QUIET),
+        lambda: model.fit(images, *labels, class_weight={0: 1.0}, **QUIET),
+        lambda: model.evaluate(images, *labels, sample_weight=weights, **QUIET),
+        lambda: model.evaluate(images, *labels, None, 0, weights),
+        lambda: model.train_on_batch(images, *labels, weights),
+        lambda: model.train_on_batch(images, *labels, class_weight={0: 1.0}),
+        lambda: model.test_on_batch(images, *labels, weights),
+        lambda: model.fit(images, *labels, validation_data=weighted, **QUIET),
+    ):
+        with pytest.raises(ValueError, match="weighs all images alike"):
+            use()
+    if model.classes:
+        data = tf.data.Dataset.from_tensor_slices((images, *labels, weights)).batch(4)
+        for method in (model.fit, model.evaluate):
+            with pytest.raises(ValueError, match="weighs all images alike"):
+                method(data, **QUIET)
+    assert_equal(state(model), start)
 
 
 def test_penalties_of_weights_are_refused():
@@ -777,6 +849,81 @@ def test_a_subclass_keeps_its_arguments_to_be_saved(tmp_path):
     model.compile()
     config = model.get_config()
     assert (config["extra"], config["kept"]) == (5, True) and "networks" not in config
+
+
+# --- Learning rates that callbacks change ---
+
+
+class Warmer(keras.callbacks.Callback):
+    """Sets the rate within an epoch, from 0 on."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.model.optimizer.learning_rate = 0.002 * batch
+
+
+CALLBACKS = {  # each leaves a quarter of the rate
+    "scheduler": lambda metric: keras.callbacks.LearningRateScheduler(
+        lambda epoch, rate: rate / 2
+    ),
+    "plateau": lambda metric: keras.callbacks.ReduceLROnPlateau(
+        metric, 0.25, patience=0, min_delta=1e9, mode="min"
+    ),
+    "warmer": lambda metric: Warmer(),
+}
+
+
+def compiled_with(rates, name):
+    model = MODELS[name][0]()
+    names = names_of_optimizers(model)
+    given = dict(zip(names, map(keras.optimizers.SGD, rates), strict=False))
+    model.compile(**given, run_eagerly=True)
+    return model, lambda: [float(getattr(model, key).learning_rate) for key in names]
+
+
+@pytest.mark.parametrize("kind", CALLBACKS)
+def test_callbacks_change_all_learning_rates_alike(name, kind, tmp_path):
+    model, rates = compiled_with((0.008, 0.004), name)
+    callback = CALLBACKS[kind](model.metric_names[0])
+    path = tmp_path / "model.keras"
+    save = keras.callbacks.ModelCheckpoint(path)
+    data = dataset(examples(model))
+    model.fit(data, epochs=2, callbacks=[callback, save], **QUIET)
+    expected = [0.002, 0.001][: len(rates())]
+    assert rates() == pytest.approx(expected, rel=1e-6)
+    loaded = keras.saving.load_model(path)
+    names = names_of_optimizers(model)
+    assert [getattr(loaded, key).learning_rate for key in names] == rates()
+
+
+TWO = ["gan", "adversarial"]
+
+
+@pytest.mark.parametrize("name", TWO)
+def test_a_rate_that_is_changed_by_itself_stays(name):
+    model, rates = compiled_with((0.008, 0.004), name)
+    data = dataset(examples(model))
+    model.discriminator_optimizer.learning_rate = 0.001
+    model.fit(data, **QUIET)
+    assert rates() == pytest.approx([0.008, 0.001])
+    model.optimizer.learning_rate = 0.016  # the new proportion is kept
+    model.fit(data, **QUIET)
+    assert rates() == pytest.approx([0.016, 0.002])
+    model.optimizer.learning_rate = 0.004
+    model.discriminator_optimizer.learning_rate = 0.004
+    model.fit(data, **QUIET)
+    assert rates() == pytest.approx([0.004, 0.004])
+
+
+@pytest.mark.parametrize("name", TWO)
+def test_a_rate_with_a_schedule_keeps_to_it(name):
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.008, 1, 0.5)
+    for given in ((schedule, 0.004), (0.004, schedule)):
+        model, rates = compiled_with(given, name)
+        before = model.optimizer.iterations.numpy()
+        model.fit(dataset(examples(model)), **QUIET)
+        assert model.optimizer.iterations == before + 2
+        expected = [0.008 / 4 if rate is schedule else rate for rate in given]
+        assert rates() == pytest.approx(expected)
 
 
 # --- Bad data, each refused before any weight has changed ---
@@ -907,6 +1054,180 @@ def test_a_loss_that_is_not_finite_stops_training(model):
         with pytest.raises(FloatingPointError, match="lower learning rates"):
             method(dataset(examples(model)), **QUIET)
         assert_equal([np.array(variable) for variable in kept], before)
+
+
+# --- Data of other forms ---
+
+
+def in_a_list(images):
+    return list(images)
+
+
+def in_nested_lists(images):
+    return images.tolist()
+
+
+def in_batches(images):
+    return iter([images[:4], images[4:]])
+
+
+class Sequence(keras.utils.PyDataset):
+    def __init__(self, images):
+        super().__init__()
+        self.images = images
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return (self.images[4 * index : 4 * index + 4],)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.parametrize("form", [in_a_list, in_nested_lists, in_batches, Sequence])
+@pytest.mark.parametrize("name", ["toy", "vae", "restorer", "adversarial"])
+def test_images_may_be_given_as_lists_or_batch_by_batch(name, form):
+    model = build(name)
+    model.fit(form(pictures()), batch_size=4, **QUIET)
+    assert model.optimizer.iterations == 2
+    found = model.evaluate(form(pictures()), batch_size=4, **QUIET)
+    assert found == model.evaluate(pictures(), batch_size=4, **QUIET)
+
+
+def test_labels_may_be_given_as_a_list():
+    model = build("gan", classes=3)
+    model.fit(list(pictures()), [0, 1, 2, 0, 1, 2, 0, 1], **QUIET)
+
+
+NO_DATA = {  # what is no data, and what is to be read about it
+    "name": ("photos", "load_dataset.'photos'"),
+    "path": (Path("photos"), "load_dataset.'photos'"),
+    "names": (["a.png", "b.png"], "load_dataset.'a.png'"),
+    "nothing": (None, "array or a tf.data.Dataset.*got None"),
+    "number": (3, "array or a tf.data.Dataset.*got int"),
+    "function": (pictures, "array or a tf.data.Dataset.*got function"),
+    "set": ({1.0, 2.0}, "array or a tf.data.Dataset.*got set"),
+    "tuple": ((pictures(), pictures()), r"fit\(images, labels\)"),
+    "sizes": ([pictures()[0], pictures()[0, :8]], "one size.*resize"),
+    "objects": (np.array([pictures()[0], None], object), "one size.*resize"),
+    "empty list": ([], "at least one is needed"),
+    "scalar": (np.float32(0.5), "built for images of shape"),
+}
+
+
+@pytest.mark.parametrize("case", NO_DATA)
+def test_what_is_no_data_is_refused_with_its_cure(model, case):
+    data, message = NO_DATA[case]
+    start = state(model)
+    methods = [model.fit, model.evaluate, model.train_on_batch, model.test_on_batch]
+    for method in methods:
+        with pytest.raises(ValueError, match=message) as error:
+            method(data)
+        assert len(str(error.value)) < 250
+    if case not in ("tuple", "scalar", "nothing"):
+        with pytest.raises(ValueError, match=message):
+            model.fit(*examples(model), validation_data=data, **QUIET)
+    assert_equal(state(model), start)
+
+
+@pytest.mark.parametrize("case", ["name", "nothing", "number", "names", "empty list"])
+def test_predict_refuses_what_is_no_data(model, case):
+    data, message = NO_DATA[case]
+    for method in (model.predict, model.predict_on_batch):
+        with pytest.raises(ValueError, match=message):
+            method(data)
+
+
+CALLS = {  # what each cannot be called with
+    "gan": (pictures(), r"latent vectors of shape \(n, 4\); got \(8, 16, 16, 1\)"),
+    "vae": (pictures(width=8), "built for images of shape"),
+    "restorer": (pictures(), "dictionary with .'image', 'sigma'.*`restore` takes"),
+    "adversarial": (pictures(), "dictionary with .'image'.*`restore` takes"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("method", ["__call__", "predict", "predict_on_batch"])
+def test_calls_speak_as_plainly_as_fit(name, method):
+    model = build(name)
+    wrong, message = CALLS[name]
+    with pytest.raises(ValueError, match=message) as error:
+        getattr(model, method)(wrong)
+    assert len(str(error.value)) < 250 and "encountered" not in str(error.value)
+
+
+def empty(data):
+    return data.filter(lambda *parts: False)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_data_that_turn_out_to_hold_no_image_are_refused(model):
+    data = dataset(examples(model))
+    for use in (
+        lambda: model.fit(empty(data), **QUIET),
+        lambda: model.evaluate(empty(data), **QUIET),
+        lambda: model.fit(data, validation_data=empty(data), **QUIET),
+    ):
+        with pytest.raises(ValueError, match="at least one is needed"):
+            use()
+
+
+def spoiled_validation(model):
+    images, *labels = examples(model)
+    name = "labels too" if not labels else "needs labels"
+    other = images if labels else (images, np.zeros(8, int))
+    yield (255 * images).astype("uint8"), "float32"
+    yield (images[:0], *(part[:0] for part in labels)), "at least one is needed"
+    yield other, name
+    yield (images, *(labels or [None]), np.ones(8)), "weighs all images alike"
+    yield (images[..., 0], *labels), "built for images of shape"
+    if isinstance(model, Restorer):
+        yield images[:, :8], "11 x 11 pixels"
+
+
+def test_validation_data_are_looked_at_before_training(model):
+    start = state(model)
+    for data, message in spoiled_validation(model):
+        forms = [data]
+        if all(part is not None for part in keras.tree.flatten(data)):
+            forms.append(tf.data.Dataset.from_tensor_slices(data).batch(4))
+        for form in forms:
+            with pytest.raises(ValueError, match=message):
+                model.fit(*examples(model), validation_data=form, **QUIET)
+            assert_equal(state(model), start)
+
+
+# --- Seeds ---
+
+WHOLE = [3, np.int64(3), np.uint8(3), np.array(3), tf.constant(3)]
+NOT_WHOLE = [True, np.True_, 3.0, -1, 2**63, "3", [1, 2]]
+
+
+def test_any_whole_number_is_a_seed(model):
+    if hasattr(model, "sample"):
+        first, *others = [model.sample(2, seed=seed) for seed in WHOLE]
+        for other in others:
+            np.testing.assert_array_equal(other, first)
+
+
+@pytest.mark.parametrize("seed", WHOLE)
+def test_a_model_keeps_its_seed_as_an_integer(name, seed):
+    model = MODELS[name][0](seed=seed)
+    assert model.seed == 3 and type(model.seed) is int
+
+
+@pytest.mark.parametrize("seed", NOT_WHOLE)
+def test_what_is_no_whole_number_is_no_seed(name, seed):
+    with pytest.raises(ValueError, match="A seed is a whole number, 0 or more"):
+        MODELS[name][0](seed=seed)
+
+
+@pytest.mark.parametrize("seed", NOT_WHOLE)
+def test_methods_take_whole_numbers_as_seeds(model, seed):
+    for method, first in (("sample", 2), ("log_likelihood", pictures())):
+        if hasattr(model, method):
+            with pytest.raises(ValueError, match="A seed is a whole number, 0 or more"):
+                getattr(model, method)(first, seed=seed)
 
 
 # --- Several devices ---

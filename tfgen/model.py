@@ -298,7 +298,7 @@ class ImageModel(keras.Model):
 
     def batches(self, data, size):
         """Batches, of form checked, of an array or a `tf.data.Dataset` of images."""
-        data, _ = self.ready(data)
+        data, _ = self.ready(self.check_form, data)
         with self.plain_errors():
             if not isinstance(data, tf.data.Dataset):
                 data = tf.data.Dataset.from_tensor_slices(data).batch(size)
@@ -320,7 +320,11 @@ class ImageModel(keras.Model):
                 raise ValueError(found[1]) from None
             raise
 
-    def ready(self, x, y=None, sample_weight=None, class_weight=None):
+    def check_held_out(self, data):
+        """As `check_form`, for images to evaluate on."""
+        return self.check_form(data)
+
+    def ready(self, check, x, y=None, sample_weight=None, class_weight=None):
         """Images and labels as Keras takes them, their form checked where it is known
         before they are read."""
         weighed = sample_weight is not None or class_weight is not None
@@ -332,15 +336,15 @@ class ImageModel(keras.Model):
         )
         x = as_data(x)
         y = y if y is None or tf.is_tensor(y) else np.asarray(y)
-        look_at(x, lambda x: self.check_form(x if y is None else (x, y)))
+        look_at(x, lambda x: check(x if y is None else (x, y)))
         return x, y
 
     def ready_to_validate(self, data):
         """As `ready`, for what `fit` takes as ``validation_data``."""
-        if not isinstance(data, list | tuple):
-            return self.ready(data)[0]
+        if not isinstance(data, tuple):
+            return self.ready(self.check_held_out, data)[0]
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
-        return self.ready(x, y, weights)
+        return self.ready(self.check_held_out, x, y, weights)
 
     # --- What Keras asks of a model. ---
 
@@ -353,13 +357,14 @@ class ImageModel(keras.Model):
         callbacks = [*keras.tree.flatten(given.pop("callbacks", None) or [])]
         check_callbacks(callbacks)
         weights = given.pop("sample_weight", None), given.pop("class_weight", None)
-        x, y = self.ready(given.pop("x"), given.pop("y"), *weights)
+        x, y = self.ready(self.check_form, given.pop("x"), given.pop("y"), *weights)
         if given.get("validation_data") is not None:
             given["validation_data"] = self.ready_to_validate(given["validation_data"])
         callbacks += self.watchers()
         if isinstance(x, tf.data.Dataset):
             callbacks.append(DataOrder(x))
-            given.setdefault("shuffle", False)  # the dataset shuffles itself
+        if isinstance(x, tf.data.Dataset | Iterator):
+            given.setdefault("shuffle", False)  # it shuffles itself
         with self.plain_errors():
             history = super().fit(x, y, callbacks=callbacks, **given)
         self.share_rate()
@@ -371,23 +376,22 @@ class ImageModel(keras.Model):
         # Within `fit`, Keras passes its own list of callbacks, and data that are ready.
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [*keras.tree.flatten(callbacks or []), *self.watchers()]
-            weights = given.pop("sample_weight", None)
-            given["x"], given["y"] = self.ready(given["x"], given["y"], weights)
+            data = given["x"], given["y"], given.pop("sample_weight", None)
+            given["x"], given["y"] = self.ready(self.check_held_out, *data)
         with self.plain_errors():
             return super().evaluate(callbacks=callbacks, **given)
 
     def train_on_batch(self, x, y=None, *args, **kwargs):
         given = _bound(keras.Model.train_on_batch, self, x, y, *args, **kwargs)
         weights = given.pop("sample_weight", None), given.pop("class_weight", None)
-        x, y = self.ready(given.pop("x"), given.pop("y"), *weights)
+        x, y = self.ready(self.check_form, given.pop("x"), given.pop("y"), *weights)
         with self.plain_errors():
             return super().train_on_batch(x, y, **given)
 
     def test_on_batch(self, x, y=None, *args, **kwargs):
         given = _bound(keras.Model.test_on_batch, self, x, y, *args, **kwargs)
-        x, y = self.ready(
-            given.pop("x"), given.pop("y"), given.pop("sample_weight", None)
-        )
+        data = given.pop("x"), given.pop("y"), given.pop("sample_weight", None)
+        x, y = self.ready(self.check_held_out, *data)
         with self.plain_errors():
             return super().test_on_batch(x, y, **given)
 
@@ -565,8 +569,8 @@ OTHER_VERSION = (
 )
 EMPTY = "There is no image: at least one is needed."
 ONE_SIZE = (
-    "The images of a list must have one size, to form one array: resize them, then "
-    "np.stack(images)."
+    "A list holds images of one size, to form one array: resize them, then "
+    "np.stack(images). Labels are given beside it."
 )
 
 

@@ -378,6 +378,12 @@ class Restorer(ImageModel):
         """Restored images, not clipped, for what the corruption returns."""
         return self.averaged_network(damaged, training=training)
 
+    def check_held_out(self, data):
+        images, labels = super().check_held_out(data)
+        height, width = (side or 11 for side in images.shape[1:3])
+        require(min(height, width) >= 11, TOO_SMALL.format(height, width))
+        return images, labels
+
     def check_inputs(self, damaged):
         needed, given = set(self.network.input), type(damaged).__name__
         if isinstance(damaged, dict):
@@ -571,8 +577,6 @@ def batch_ssim(images, restored):
 
 def large_enough(images):
     """The images, if the windows of SSIM fit into them; else an error."""
-    height, width = images.shape[1:3]
-    require(min(height or 11, width or 11) >= 11, TOO_SMALL.format(height, width))
     height, width = tf.unstack(tf.shape(images)[1:3])
     fits = tf.minimum(height, width) >= 11
     return ensure(images, fits, TOO_SMALL, height, width)
