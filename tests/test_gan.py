@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
 
 from tfgen import gan as module
 from tfgen.gan import (
@@ -347,6 +348,74 @@ def test_latents_of_another_size_are_refused(gan):
 
 
 # --- networks and options that are refused ---
+
+
+@keras.saving.register_keras_serializable("tests")
+def clip(images):
+    return tf.clip_by_value(images, 0.0, 1.0)
+
+
+GENERATORS = {  # what it ends in, and whether all of it lies in [0, 1]
+    "sigmoid": (["sigmoid"], True),
+    "hard sigmoid": (["hard_sigmoid"], True),
+    "softmax": (["softmax"], True),
+    "rescaled": (["tanh", layers.Rescaling(0.5, 0.5)], True),
+    "clipped": ([layers.ReLU(max_value=1)], True),
+    "own": ([layers.Lambda(clip)], True),
+    "tanh": (["tanh"], False),
+    "relu": (["relu"], False),
+    "linear": ([], False),
+    "nested": ([keras.Sequential([layers.Activation("tanh")])], False),
+    "in bytes": (["sigmoid", layers.Rescaling(255.0)], False),
+}
+
+
+@pytest.mark.parametrize("case", GENERATORS)
+def test_a_generator_makes_images_in_range_or_is_refused(case):
+    last, right = GENERATORS[case]
+    last = [layers.Activation(x) if isinstance(x, str) else x for x in last]
+    body = [layers.Input((4,)), layers.Dense(64), *last, layers.Reshape((8, 8, 1))]
+    generator, judge = keras.Sequential(body), build_discriminator((8, 8, 1), 4)
+    if right:
+        GAN(generator, judge)
+        return
+    with pytest.raises(ValueError, match=r"images in \[0, 1\].*End it in a sigmoid"):
+        GAN(generator, judge)
+
+
+@pytest.mark.parametrize("loss", module.LOSSES)
+def test_a_discriminator_that_ends_in_a_sigmoid_is_refused(loss):
+    last = layers.Dense(1, activation="sigmoid")
+    judge = keras.Sequential([layers.Input((8, 8, 1)), layers.Flatten(), last])
+    with pytest.raises(ValueError, match="discriminator must give numbers of any sign"):
+        GAN(build_generator((8, 8, 1), 4, 4), judge, loss=loss)
+
+
+@pytest.mark.parametrize("loss", module.PENALTIES)
+def test_batch_normalisation_is_refused_at_whatever_depth(loss):
+    def gan(norm):
+        block = keras.Sequential([layers.Conv2D(4, 3), norm])
+        body = [keras.Sequential([block]), layers.Flatten(), layers.Dense(1)]
+        judge = keras.Sequential([layers.Input((8, 8, 1)), *body])
+        return GAN(build_generator((8, 8, 1), 4, 4), judge, loss=loss)
+
+    gan(layers.GroupNormalization(1))
+    gan(layers.BatchNormalization(trainable=False))  # treats each image by itself
+    with pytest.raises(ValueError, match="batch normalisation makes an output depend"):
+        gan(layers.BatchNormalization())
+
+
+def test_networks_of_a_fixed_batch_or_of_any_size_are_taken():
+    flat = layers.Flatten(), layers.Dense(1)
+    anything = layers.GlobalAveragePooling2D(), layers.Dense(1)
+    for start, end in (
+        (layers.Input(batch_shape=(5, 8, 8, 1)), flat),
+        (layers.Input((None, None, 1)), (layers.Conv2D(4, 3), *anything)),
+    ):
+        model = GAN(build_generator((8, 8, 1), 4, 4), keras.Sequential([start, *end]))
+        model.compile(run_eagerly=True)
+        model.fit(np.zeros((5, 8, 8, 1), np.float32), verbose=0)
+        assert model.sample(3).shape == (3, 8, 8, 1)
 
 
 def test_networks_that_do_not_fit_are_refused():

@@ -9,6 +9,7 @@ import itertools
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import keras
@@ -24,12 +25,15 @@ from tfgen.model import (
     ImageModel,
     check_built,
     check_counts,
+    check_logits,
+    check_single,
     check_sizes,
     copy_of,
     ensure,
     finite,
     fits,
     move_average,
+    output_range,
     require,
 )
 from tfgen.restoration import (
@@ -77,6 +81,9 @@ class Toy(ImageModel):
     def test_step(self, data):
         images = self.check_images(data)
         return self.track(loss=self.loss_of(images, self.averaged_network, (0, 0)))
+
+    def call(self, images, training=False):
+        return self.averaged_network(images, training=training)
 
     def loss_of(self, images, network, seed, training=False):
         noise = tf.random.stateless_normal(tf.shape(images), seed, 0, 0.1)
@@ -646,6 +653,345 @@ def test_an_interrupted_run_resumes_bit_equal_in_a_new_process(tmp_path):
     epochs_left, resumed = run("cut", "unused")
     assert (epochs, epochs_left) == (4, 2)
     assert_equal(resumed, whole)
+
+
+# --- What is saved of one's own ---
+
+registered = keras.saving.register_keras_serializable("tests")
+
+
+@registered
+def darken(images, seed, *args, **options):
+    return {"image": images / 2, "sigma": tf.ones((tf.shape(images)[0], 1))}
+
+
+def unregistered(images, seed, *args, **options):
+    return darken(images, seed)
+
+
+@registered
+@tf.function
+def darken_in_a_graph(images, seed):
+    return darken(images, seed)
+
+
+class Camera:
+    """A callable object, not registered and without `get_config`."""
+
+    def __init__(self, level=1.0):
+        self.level = level
+
+    def __call__(self, images, seed):
+        return darken(images, seed)
+
+    shoot = __call__
+
+
+class Described(Camera):
+    def get_config(self):
+        return {"level": self.level}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@registered
+class Known(Described):
+    def __eq__(self, other):
+        return type(self) is type(other) and self.level == other.level
+
+
+@registered
+class Forgetful(Described):
+    def get_config(self):
+        return {}
+
+
+def clip(x):
+    return x
+
+
+def relu(images, seed):  # the name of another function, which Keras knows
+    return darken(images, seed)
+
+
+def blur(images, seed):  # the name of another function, which tfgen has registered
+    return darken(images, seed)
+
+
+def arrays_equal(found, expected):
+    return (
+        type(found) is type(expected)
+        and found.dtype == expected.dtype
+        and np.array_equal(found, expected, equal_nan=found.dtype != bool)
+        and np.shape(found) == np.shape(expected)
+    )
+
+
+ARGUMENTS = {  # of a partial function, which come back as they were
+    "None": None,
+    "text": "tests>darken",  # the name of a function, but a text
+    "a tuple": (10, (40, [2.5, (True,)])),
+    "a list": [10, 40],
+    "a dictionary": {"levels": (1, 2)},
+    "infinity": float("inf"),
+    "a large number": 2**70,
+    "a slice": slice(1, None, 2),
+    "a function": darken,
+    "a function of Keras": keras.activations.relu,
+    "a class": Known,
+    "an object": Known(3.0),
+}
+ARRAYS = {
+    "floats": np.arange(6.0).reshape(2, 3),
+    "bytes": np.arange(3, dtype=np.uint8),
+    "booleans": np.array([True, False]),
+    "NaN": np.array([np.nan, 1], np.float32),
+    "nothing": np.zeros((0, 3)),
+    "one float": np.float32(0.1),
+    "one integer": np.int64(3),
+    "no axes": np.array(3.0),
+    "a tensor": tf.constant([1.5, 2.5], tf.float16),
+    "a scalar tensor": tf.constant(3),
+}
+LOST = {  # arguments of a partial function that JSON cannot hold, or changes
+    "a path": Path("levels"),
+    "a set": {1, 2},
+    "keys that are no text": {1: 2},
+    "keys that mean something": {"tuple": [1]},
+    "a description": {"class_name": "Known", "config": {}},
+    "bytes": b"ab",
+    "a complex number": 1j,
+    "a generator": np.random.default_rng(0),
+    "a variable": tf.Variable(1.0),
+    "objects": np.array([1, "a"], object),
+    "texts": tf.constant(["a"]),
+    "a function": unregistered,
+    "a function of TensorFlow": tf.nn.relu,
+    "a function of NumPy": np.add,
+    "a lambda": lambda: 1,
+    "a class": Camera,
+}
+ONES_OWN = {  # corruptions that come back
+    "registered": darken,
+    "of a graph": darken_in_a_graph,
+    "an object": Known(2.0),
+    "by position": functools.partial(darken, 0.5),
+    "of a partial": functools.partial(functools.partial(darken, 1, a=2), 3, a=4),
+    "of an object": functools.partial(Known(2.0)),
+}
+TOLD = {  # corruptions that do not
+    "not registered": unregistered,
+    "a name of Keras": relu,
+    "a name of tfgen": blur,
+    "a lambda": lambda images, seed: darken(images, seed),
+    "an object": Camera(),
+    "a method": Camera().shoot,
+    "an object, not registered": Described(2.0),
+    "an object that forgets": Forgetful(2.0),
+    "a partial": functools.partial(unregistered, level=1),
+    **{f"with {k}": functools.partial(darken, level=v) for k, v in LOST.items()},
+}
+
+
+def saved(model, path, **options):
+    model.save(path)
+    return keras.saving.load_model(path, **options)
+
+
+@pytest.mark.parametrize("case", ONES_OWN)
+def test_a_corruption_of_ones_own_comes_back(case, tmp_path):
+    corruption = ONES_OWN[case]
+    found = saved(restorer(corruption=corruption), tmp_path / "m.keras").corruption
+    assert_same_function(found, corruption)
+
+
+def assert_same_function(found, expected):
+    if isinstance(expected, functools.partial):
+        found, expected = (
+            (part.func, part.args, part.keywords) for part in (found, expected)
+        )
+    assert found == expected
+
+
+def test_the_arguments_of_a_partial_come_back(tmp_path):
+    partial = functools.partial(darken, *ARGUMENTS.values(), **ARGUMENTS)
+    found = saved(restorer(corruption=partial), tmp_path / "model.keras").corruption
+    assert_same_function(found, partial)
+    assert str(found.args[2:5]) == str(partial.args[2:5])  # tuples are no lists
+
+
+def test_arrays_in_a_partial_come_back(tmp_path):
+    partial = functools.partial(darken, *ARRAYS.values(), **ARRAYS)
+    found = saved(restorer(corruption=partial), tmp_path / "model.keras").corruption
+    for ours, theirs in zip(found.args, ARRAYS.values(), strict=True):
+        assert arrays_equal(ours, theirs), theirs
+    assert list(found.keywords) == list(ARRAYS)
+
+
+@pytest.mark.parametrize("case", TOLD)
+def test_a_corruption_that_does_not_come_back_is_told_when_saved(case, tmp_path):
+    model = restorer(corruption=TOLD[case])
+    with pytest.warns(UserWarning, match="The corruption .*Register its functions"):
+        loaded = saved(model, tmp_path / "model.keras")
+    photo = pictures(1)[0]
+    restored = loaded.restore(photo, sigma=20)
+    np.testing.assert_array_equal(restored, model.restore(photo, sigma=20))
+    loaded.compile(run_eagerly=True)
+    for method in (loaded.fit, loaded.evaluate):
+        with pytest.raises(ValueError, match="loaded without its corruption"):
+            method(pictures(), **QUIET)
+
+
+@pytest.mark.filterwarnings("ignore:The corruption")
+def test_a_corruption_can_be_given_when_or_after_it_is_loaded(tmp_path):
+    partial = functools.partial(unregistered, (1, 2), level=0.5)
+    path = tmp_path / "model.keras"
+    lost = saved(restorer(corruption=partial), path)
+    again = saved(lost, tmp_path / "again.keras", custom_objects={})
+    names = {"unregistered": unregistered}
+    for file in (path, tmp_path / "again.keras"):
+        found = keras.saving.load_model(file, custom_objects=names).corruption
+        assert_same_function(found, partial)
+    again.corruption = unregistered
+    again.compile()
+    assert np.isfinite(again.evaluate(pictures(), **QUIET)[0])
+
+
+@registered
+def own_loss(images, restored):
+    return tf.abs(images - restored)
+
+
+class OwnLoss(keras.losses.Loss):
+    def __init__(self, weight=1.0, **options):
+        super().__init__(**options)
+        self.weight = weight
+
+    def call(self, images, restored):
+        return self.weight * tf.abs(images - restored)
+
+
+@registered
+class KnownLoss(OwnLoss):
+    def get_config(self):
+        return {**super().get_config(), "weight": self.weight}
+
+
+@registered
+class ForgetfulLoss(OwnLoss):
+    pass
+
+
+LOSSES = {  # whether it comes back
+    "registered": (own_loss, True),
+    "a class": (KnownLoss(2.0), True),
+    "a lambda": (lambda images, restored: own_loss(images, restored), False),
+    "not registered": (OwnLoss(), False),
+    "forgetful": (ForgetfulLoss(2.0), False),
+}
+
+
+@pytest.mark.parametrize("case", LOSSES)
+def test_a_loss_of_ones_own_comes_back_or_is_told(case, tmp_path):
+    loss, comes_back = LOSSES[case]
+    model = restorer()
+    model.compile(loss=loss, run_eagerly=True)
+    if comes_back:
+        found = saved(model, tmp_path / "model.keras").loss
+        assert type(found) is type(loss)
+        assert getattr(found, "weight", found) == getattr(loss, "weight", loss)
+        return
+    with pytest.warns(UserWarning, match="The loss .*Register its functions"):
+        loaded = saved(model, tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="loaded without its loss"):
+        loaded.evaluate(pictures(), **QUIET)
+    loaded.compile(loss=loss)
+    assert np.isfinite(loaded.evaluate(pictures(), **QUIET)[0])
+
+
+class Unknown(keras.layers.Layer):
+    def call(self, x):
+        return x
+
+
+@pytest.mark.parametrize("kind", ["deep", "lambda", "optimizer"])
+def test_a_layer_or_an_optimizer_that_does_not_come_back_is_told(kind, tmp_path):
+    if kind == "optimizer":
+        part = type("Unknown", (keras.optimizers.Adam,), {})()
+        model, name = restorer(), "optimizer"
+        model.compile(part)
+    else:
+        layer = Unknown() if kind == "deep" else keras.layers.Lambda(lambda x: x)
+        block = keras.Sequential([keras.Input((None, None, 1)), layer])
+        judge = build_patch_discriminator(1, 4)
+        judge.add(block)
+        name = "discriminator"
+        model = AdversarialRestorer(build_denoiser(1, 4, 1), judge, darken)
+    with pytest.warns(UserWarning, match=f"The {name} .* saved: .*Register its"):
+        model.save(tmp_path / "model.keras")
+
+
+def test_checkpoints_tell_and_backups_need_no_corruption(tmp_path):
+    model = restorer(corruption=unregistered)
+    model.compile(run_eagerly=True)
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model.fit(pictures(), callbacks=[backup], **QUIET)
+    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match="The corruption unregistered"):
+        model.fit(pictures(), callbacks=[checkpoint], **QUIET)
+
+
+def test_saving_disturbs_no_random_numbers(model, tmp_path):
+    def draw():
+        layer = keras.layers.Dense(3)
+        layer.build((None, 2))
+        return np.array(layer.kernel), np.array(keras.random.normal((3,)))
+
+    keras.utils.set_random_seed(3)
+    expected = draw()
+    keras.utils.set_random_seed(3)
+    model.save(tmp_path / "model.keras")
+    assert_equal(draw(), expected)
+
+
+# --- Other formats ---
+
+
+def inputs(model):
+    """What a call takes, at random."""
+    rng = np.random.default_rng(0)
+    return keras.tree.map_shape_structure(
+        lambda shape: tf.constant(
+            rng.random([2, *(side or 16 for side in shape[1:])], np.float32)
+        ),
+        model.input_shape,
+    )
+
+
+@pytest.mark.parametrize("state", ["fresh", "fitted", "loaded"])
+def test_export_writes_what_a_call_computes(name, state, tmp_path):
+    model = build(name)
+    if state == "fitted":
+        model.fit(*examples(model), **QUIET)
+    if state == "loaded":
+        model = saved(model, tmp_path / "model.keras")
+    model.export(tmp_path / "served", verbose=False)
+    served = tf.saved_model.load(tmp_path / "served")
+    found, expected = served.serve(inputs(model)), model(inputs(model))
+    assert_equal([found], [expected], atol=1e-5)
+    assert fits(found.shape, *model.output_shape)
+
+
+def test_other_files_than_keras_are_refused_and_not_begun(name, tmp_path):
+    model = build(name)
+    for file in ("model.h5", "model.hdf5", "model.weights.h5"):
+        with pytest.raises(ValueError, match=f"as .*{file}: end the name in .keras"):
+            model.save(tmp_path / file)
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- Arguments ---
@@ -1263,6 +1609,164 @@ def test_networks_must_know_their_input():
     check_built(encoder=keras.Sequential([keras.Input((3,)), body]))
     with pytest.raises(ValueError, match="decoder does not know.*keras.Input"):
         check_built(decoder=keras.Sequential([body]))
+
+
+class Own(keras.Model):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.dense = keras.layers.Dense(2)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def used(model):
+    model(np.zeros((5, 3), np.float32))
+    return model
+
+
+def functional(wrap_input=lambda x: x, wrap_output=lambda x: x, dtype="float32"):
+    start = keras.Input((3,), name="x", dtype=dtype)
+    end = keras.layers.Dense(2)(start)
+    return keras.Model(wrap_input(start), wrap_output(end))
+
+
+def nested():
+    body = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    return keras.Sequential([keras.Input((3,)), body])
+
+
+NETWORKS = {  # how it is built: None if it is taken, or what is said
+    "functional": (functional, None),
+    "lists": (lambda: functional(lambda x: [x], lambda x: [x]), None),
+    "nested": (nested, None),
+    "built by a call": (lambda: used(keras.Sequential([keras.layers.Dense(2)])), None),
+    "a class in a model": (lambda: keras.Sequential([keras.Input((3,)), Own()]), None),
+    "a class": (Own, "does not know its input"),
+    "a class, called": (lambda: used(Own()), "does not know its input"),
+    "not built": (lambda: keras.Sequential([keras.layers.Dense(2)]), "its input yet"),
+    "a class in place of a model": (lambda: Own, "got the type Own"),
+    "a function": (lambda: nested, "got the function nested"),
+    "a layer": (lambda: keras.layers.Dense(2), "got the Dense <Dense"),
+    "text": (lambda: "dense", "got the str 'dense'"),
+    "nothing": (lambda: None, "got the NoneType None"),
+    "a dictionary": (lambda: functional(lambda x: {"x": x}), "must take one tensor"),
+    "named outputs": (lambda: functional(wrap_output=lambda x: {"x": x}), "one tensor"),
+    "two outputs": (
+        lambda: functional(wrap_output=lambda x: [x, x]),
+        "give one tensor",
+    ),
+    "integers": (lambda: functional(dtype="int32"), "would round .* to int32"),
+}
+
+
+@pytest.mark.parametrize("case", NETWORKS)
+def test_a_network_is_taken_or_one_sentence_says_what_is_wanted(case):
+    make, message = NETWORKS[case]
+    network = make()
+    if message is None:
+        check_single(critic=network)
+        return
+    with pytest.raises(ValueError, match=f"The critic .*{message}") as error:
+        check_single(critic=network)
+    assert len(str(error.value)) < 300
+
+
+def test_a_network_that_cannot_be_copied_says_why():
+    for last in (keras.layers.Lambda(lambda x: x), keras.layers.Activation(clip)):
+        network = keras.Sequential([keras.Input((3,)), last], name="mine")
+        with pytest.raises(ValueError, match="No copy .* mine.*no lambdas"):
+            copy_of(network)
+
+
+def test_weights_that_have_no_average_are_told_before_a_step():
+    def train(layer):
+        layers = [layer, keras.layers.Conv2D(1, 3, padding="same")]
+        model = Toy(keras.Sequential([keras.Input(SHAPE), *layers]))
+        model.compile(run_eagerly=True)
+        model.fit(pictures(), **QUIET)
+
+    adapted = keras.layers.Normalization()
+    adapted.adapt(pictures())
+    with pytest.raises(ValueError, match="count is int.*mean=..., variance=..."):
+        train(adapted)
+    train(keras.layers.Normalization(mean=0.5, variance=0.1))
+
+
+def judge_with(*last, start=(8, 8, 1)):
+    body = [keras.Input(start), keras.layers.Flatten()]
+    return keras.Sequential([*body, keras.layers.Dense(2), *last])
+
+
+def activation(name, **options):
+    return keras.layers.Activation(name, **options)
+
+
+def by_operation(operation):
+    start = keras.Input((8, 8, 1))
+    return keras.Model(start, operation(judge_with()(start)))
+
+
+def within(*last):
+    """A model in a model in a model."""
+    inner = keras.Sequential([keras.Input((2,)), *last])
+    return judge_with(keras.Sequential([keras.Input((2,)), inner]))
+
+
+class OwnHead(keras.layers.Layer):
+    def call(self, x):
+        return tf.sigmoid(x)
+
+
+BOUNDED = {
+    "argument": lambda: judge_with(keras.layers.Dense(1, activation="sigmoid")),
+    "layer": lambda: judge_with(activation("tanh")),
+    "softmax": lambda: judge_with(keras.layers.Softmax()),
+    "hard sigmoid": lambda: judge_with(activation("hard_sigmoid")),
+    "relu": lambda: judge_with(keras.layers.ReLU()),
+    "log softmax": lambda: judge_with(activation("log_softmax")),
+    "nested": lambda: within(activation("sigmoid")),
+    "reshape": lambda: judge_with(activation("tanh"), keras.layers.Reshape((2, 1))),
+    "operation": lambda: by_operation(keras.ops.sigmoid),
+    "lambda": lambda: judge_with(keras.layers.Lambda(tf.sigmoid)),
+    "own layer": lambda: judge_with(OwnHead()),
+    "pooling": lambda: keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Conv2D(1, 3, activation="sigmoid")]
+        + [keras.layers.GlobalAveragePooling2D()]
+    ),
+}
+FREE = {
+    "linear": judge_with,
+    "zeros": lambda: judge_with(keras.layers.Dense(1, kernel_initializer="zeros")),
+    "leaky": lambda: judge_with(keras.layers.LeakyReLU()),
+    "capped": lambda: judge_with(activation("tanh"), keras.layers.Rescaling(30.0)),
+    "one": lambda: judge_with(keras.layers.Dense(1), start=(1, 1, 1)),
+    "normalised": lambda: judge_with(
+        keras.layers.Dense(4), keras.layers.GroupNormalization(1), keras.layers.Dense(1)
+    ),
+    "discriminator": lambda: build_discriminator(SHAPE, 4),
+    "patches": lambda: build_patch_discriminator(1, 4),
+    "encoder": lambda: build_encoder(SHAPE, 4, 4),
+    "decoder": lambda: build_decoder(SHAPE, 4, 4),
+}
+
+
+@pytest.mark.parametrize("case", [*BOUNDED, *FREE])
+def test_an_activation_at_the_end_is_refused_where_logits_are_needed(case):
+    network = {**BOUNDED, **FREE}[case]()
+    before = network.get_weights()
+    if case in FREE:
+        check_logits(critic=network)
+    else:
+        with pytest.raises(ValueError, match="The critic must .*Leave the activation"):
+            check_logits(critic=network)
+    assert_equal(network.get_weights(), before)
+
+
+def test_the_range_of_a_network_without_weights_is_unknown():
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Activation("tanh")])
+    assert np.isnan(output_range(network)).all()
+    check_logits(critic=network)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 from test_tiles import SMALL, build, known, pictures, shake
 
-from tfgen.data.corruptions import add_gaussian_noise, downsample, mask_boxes
+from tfgen.data.corruptions import add_gaussian_noise, blur, downsample, mask_boxes
 from tfgen.measures import restoring as metrics
 from tfgen.restoration import (
     AdversarialRestorer,
@@ -365,9 +365,53 @@ def test_networks_that_take_no_dictionary_are_refused():
     plain = keras.Model(image, keras.layers.Conv2D(1, 3, padding="same")(image))
     picture = keras.Input((None, None, 1), name="picture")
     nameless = keras.Model({"picture": picture}, plain(picture))
-    for network in (plain, nameless, keras.Sequential([keras.layers.ReLU()]), None):
+    for network in (plain, nameless):
         with pytest.raises(ValueError, match="must take a dictionary"):
             Restorer(network, add_gaussian_noise)
+    for network in (keras.Sequential([keras.layers.ReLU()]), None, build_denoiser):
+        with pytest.raises(ValueError, match="The network (does not know|must be a)"):
+            Restorer(network, add_gaussian_noise)
+
+
+def network_with(*last, many=False):
+    image = keras.Input((None, None, 1), name="image")
+    x = keras.layers.Conv2D(1, 3, padding="same")(image)
+    for layer in last:
+        x = layer(x)
+    return keras.Model({"image": image}, [x, x] if many else x)
+
+
+@pytest.mark.parametrize("name", ["linear", "sigmoid", "relu", "hard_sigmoid"])
+def test_networks_whose_last_activation_fits_are_taken(name):
+    Restorer(network_with(keras.layers.Activation(name)), blur)
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+def test_a_network_of_images_from_minus_one_is_refused(depth):
+    last = keras.layers.Activation("tanh")
+    for _ in range(depth):
+        last = keras.Sequential([keras.Input((None, None, 1)), last])
+    with pytest.raises(ValueError, match=r"run from -\S+ to \S+, as .*a tanh"):
+        Restorer(network_with(last), blur)
+    Restorer(network_with(last, keras.layers.Rescaling(0.5, offset=0.5)), blur)
+
+
+def test_networks_that_give_no_images_are_refused():
+    for network in (
+        network_with(keras.layers.GlobalAveragePooling2D()),
+        network_with(many=True),
+    ):
+        with pytest.raises(ValueError, match="must give images, one tensor"):
+            Restorer(network, blur)
+
+
+def test_a_network_of_one_size_says_so():
+    image = keras.Input((16, 16, 1), name="image")
+    network = keras.Model({"image": image}, keras.layers.Dense(1)(image))
+    model = Restorer(network, blur)
+    model.compile()
+    with pytest.raises(ValueError, match=r"\(n, 16, 16, 1\); got \(4, 24, 16"):
+        model.fit(np.zeros((4, 24, 16, 1), np.float32), **QUIET)
 
 
 @pytest.mark.parametrize(
@@ -495,8 +539,8 @@ def test_an_adversarial_run_trains_as_a_graph_and_restores():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"discriminator": build_patch_discriminator(3, 1)}, "1 channels.*discr.*3"),
-        ({"features": build_patch_discriminator(3, 1)}, "1 channels.*features.*3"),
+        ({"discriminator": build_patch_discriminator(3, 1)}, r", 1\), .*discr.*, 3\)"),
+        ({"features": build_patch_discriminator(3, 1)}, r", 1\), .*feat.*, 3\)"),
         ({"feature_weight": -1.0}, "at least 0; got -1.0 for the features"),
         ({"adversarial_weight": -0.1}, "and -0.1 for the discriminator"),
         ({"average_decay": 1}, r"in \[0, 1\)"),
@@ -508,6 +552,13 @@ def test_adversarial_options_that_do_not_fit_are_refused(options, message):
         AdversarialRestorer(
             build_upscaler(2, **SMALL), corruption=partial(downsample, scale=2), **parts
         )
+
+
+def test_a_patch_discriminator_that_ends_in_a_sigmoid_is_refused():
+    judge = build_patch_discriminator(1, 1)
+    judge.add(keras.layers.Activation("sigmoid"))
+    with pytest.raises(ValueError, match="discriminator must give numbers of any sign"):
+        AdversarialRestorer(build_upscaler(2, **SMALL), judge, downsample)
 
 
 def test_a_discriminator_that_is_not_finite_stops_training():

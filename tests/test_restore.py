@@ -418,6 +418,17 @@ def test_a_network_of_ones_own(here, asked):
     np.testing.assert_array_equal(read("out.png"), np.rint(expected * 255))
 
 
+@pytest.mark.filterwarnings("ignore:The corruption")
+def test_a_network_serves_without_the_corruption_it_was_trained_with(here):
+    own = build_restorer("denoise")
+    before, own.corruption = own.corruption, lambda images, seed: {"image": images}
+    own.save("own.keras")
+    own.corruption = before  # the tests share it
+    line = "restore grey.png --task denoise --sigma 9 --weights own.keras -o out.png"
+    assert main(line.split()) == 0
+    assert read("out.png").shape == GREY.shape
+
+
 def test_as_a_program(here):
     """Also where `tfgen` itself is not imported whole, and in silence."""
     build_restorer("denoise").save("own.keras")

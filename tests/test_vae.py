@@ -717,6 +717,34 @@ def test_networks_that_do_not_fit_are_refused():
         VAE(encoder, keras.Sequential([keras.Input(SHAPE), keras.layers.ReLU()]))
 
 
+@pytest.mark.parametrize("last", ["sigmoid", "tanh", "hard_sigmoid", "relu"])
+def test_an_activation_at_the_end_of_a_network_is_refused(last):
+    encoder, decoder = build_encoder(SHAPE, 4, 8), build_decoder(SHAPE, 4, 8)
+    for name, network in (("encoder", encoder), ("decoder", decoder)):
+        start = keras.Input(network.input_shape[1:])
+        bounded = keras.Sequential([start, network, keras.layers.Activation(last)])
+        networks = {"encoder": encoder, "decoder": decoder, name: bounded}
+        with pytest.raises(ValueError, match=f"The {name} must give numbers of any"):
+            VAE(**networks)
+
+
+def test_the_largest_layer_is_found_at_whatever_depth():
+    """On which the memory of `log_likelihood` depends."""
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(16)])
+    inner.add(keras.layers.RepeatVector(2**16))
+    inner.add(keras.layers.GlobalMaxPooling1D())
+    body = [inner, keras.layers.Dense(64), keras.layers.Reshape(SHAPE)]
+    model = VAE(
+        build_encoder(SHAPE, 4, 4), keras.Sequential([keras.Input((4,)), *body])
+    )
+    seen = []
+    model._log_weights = lambda images, samples, seed: (
+        seen.append(int(samples)) or tf.zeros((int(samples), len(images)))
+    )
+    model.log_likelihood(halves(1), samples=40, verbose=0)
+    assert seen == [16, 16, 8]
+
+
 @pytest.mark.parametrize(
     "options, message",
     [

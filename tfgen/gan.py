@@ -13,14 +13,16 @@ from keras import layers
 
 from .model import (
     ImageModel,
-    check_built,
     check_counts,
+    check_logits,
     check_seed,
+    check_single,
     check_sizes,
     class_counts,
     copy_of,
     finite,
     fits,
+    output_range,
     require,
 )
 
@@ -259,7 +261,8 @@ class GAN(ImageModel):
     generator : keras.Model
         Maps latent vectors (n, latent_dim + sum(classes)) to images in [0, 1].
     discriminator : keras.Model
-        Maps such images to logits (n, 1), or (n, sum(classes)) with `classes`.
+        Maps such images to logits (n, 1), or (n, sum(classes)) with `classes`:
+        numbers of any sign and size, with every loss.
     loss : str
         ``"non_saturating"``, ``"minimax"``, ``"least_squares"``, ``"hinge"``,
         ``"wasserstein"`` (with the gradient penalty) or ``"r1"`` (non-saturating
@@ -284,7 +287,8 @@ class GAN(ImageModel):
     Raises
     ------
     ValueError
-        If the two networks do not fit together, or a parameter is out of range.
+        If the two networks do not fit together, their last activation does not fit,
+        or a parameter is out of range.
 
     Notes
     -----
@@ -522,26 +526,40 @@ class GAN(ImageModel):
 
 def check_networks(generator, discriminator, labels):
     """ValueError unless the two networks fit together and the one-hot labels."""
-    check_built(generator=generator, discriminator=discriminator)
+    check_single(generator=generator, discriminator=discriminator)
+    length = generator.input_shape[-1]
     require(
-        len(generator.input_shape) == 2 and generator.input_shape[1] > labels,
+        len(generator.input_shape) == 2 and length and length > labels,
         "The generator must take latent vectors of shape (n, latent_dim"
         f"{f' + {labels} for the one-hot labels' if labels else ''}); it takes "
         f"{generator.input_shape}. Build it and the GAN with the same classes.",
     )
     made, judged = generator.output_shape[1:], discriminator.input_shape[1:]
     require(
-        made == judged,
+        len(made) == 3 and None not in made,
+        f"The generator must make images of one shape, (height, width, channels); it "
+        f"makes {made}. End it in a Reshape.",
+    )
+    require(
+        fits(judged, *made),
         f"The generator makes images of shape {made}, but the discriminator judges "
         f"images of shape {judged}. Build both with one image_shape.",
     )
     require(
-        discriminator.output_shape == (None, labels or 1),
+        discriminator.output_shape[1:] == (labels or 1,),
         f"The discriminator must give {labels or 1} logit per image, shape (n, "
         f"{labels or 1}), one for each value of a label if there are classes; it ends "
         f"in {discriminator.output_shape}. Build it and the GAN with the same classes, "
         "or end it in Flatten and Dense.",
     )
+    low, high = output_range(generator)
+    require(
+        not (low < -1e-3 or high > 1 + 1e-3),
+        "The generator must make images in [0, 1], but with some weights it made "
+        f"{low:.3g} to {high:.3g}. End it in a sigmoid, or a tanh and "
+        "Rescaling(0.5, offset=0.5).",
+    )
+    check_logits(discriminator=discriminator)
 
 
 def check_options(loss, discriminator, n_critic, penalty_weight):
@@ -553,9 +571,12 @@ def check_options(loss, discriminator, n_critic, penalty_weight):
         f"penalty_weight={penalty_weight} must be at least 0, and the loss one of "
         f"{sorted(PENALTIES)}; it is {loss!r}.",
     )
-    kinds = [type(layer) for layer in discriminator.layers]
+    mixes = any(
+        isinstance(layer, layers.BatchNormalization) and layer.trainable
+        for layer in discriminator._flatten_layers()  # at whatever depth
+    )
     require(
-        loss not in PENALTIES or layers.BatchNormalization not in kinds,
+        loss not in PENALTIES or not mixes,
         f"The penalty of {loss!r} is on the slope at each image by itself, but batch "
         "normalisation makes an output depend on the whole batch. Build the "
         'discriminator with normalization="layer" or None.',

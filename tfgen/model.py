@@ -8,9 +8,13 @@ Keras 3 on TensorFlow and nothing else: copy it beside the model.
 import contextlib
 import functools
 import inspect
+import json
+import math
 import operator
 import os
+import random
 import re
+import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 
@@ -25,7 +29,10 @@ class ImageModel(keras.Model):
     `fit` and `evaluate` take arrays or `tf.data.Dataset`s, raise ValueError for images
     of another shape, type or range, and FloatingPointError if a loss stops being
     finite; the step at fault changes no weight. A saved model holds all of its state:
-    options, weights, averages, optimizers and random generators.
+    options, weights, averages, optimizers and random generators. Another process loads
+    it after ``import tfgen`` with ``keras.saving.load_model("model.keras")``. Functions
+    and classes of your own are found there if they are registered with
+    `keras.saving.register_keras_serializable`; saving warns of those that are not.
 
     The averaged copy of a network is the one that is evaluated and used. Where anything
     but training changes the network itself, such as ``load_weights``, ``set_weights``
@@ -157,6 +164,13 @@ class ImageModel(keras.Model):
         """Move the averaged networks a step towards the trained ones."""
         for name in self.averaged:
             average, network = vars(self)[f"averaged_{name}"], getattr(self, name)
+            for weight in network.weights:
+                require(
+                    tf.as_dtype(weight.dtype).is_floating,
+                    f"Of the {name}, {weight.path} is {weight.dtype}, which has no "
+                    "average. Give Normalization(mean=..., variance=...) in place of "
+                    "adapt, and quantize after training.",
+                )
             move_average(
                 average, network, self.optimizer.iterations, self.average_decay
             )
@@ -413,9 +427,52 @@ class ImageModel(keras.Model):
         with self.plain_errors():
             return super().predict_on_batch(x)
 
+    @property
+    def input_shape(self):
+        """The shape of what a call takes: one, or a dictionary of them."""
+        return keras.tree.map_structure(lambda x: x.shape, self.call_ends()[0])
+
+    @property
+    def output_shape(self):
+        """The shape of what a call gives."""
+        return self.call_ends()[1].shape
+
+    def call_ends(self):
+        """What a call takes and what it gives, as Keras' symbolic tensors."""
+        first, *_, last = [getattr(self, f"averaged_{x}") for x in self.averaged] * 2
+        return ends(first)[0], ends(last)[1]
+
+    def export(
+        self,
+        filepath,
+        format="tf_saved_model",
+        verbose=None,
+        input_signature=None,
+        **kwargs,
+    ):
+        """Write what a call of the model computes for programs without Keras; see
+        `keras.Model.export`."""
+        signature = input_signature or [
+            keras.tree.map_structure(
+                lambda x: keras.InputSpec(x.dtype, (None, *x.shape[1:]), name=x.name),
+                self.call_ends()[0],
+            )
+        ]
+        super().export(filepath, format, verbose, signature, **kwargs)
+
+    def save(self, filepath, *args, **kwargs):
+        """Save all of the model's state in a file that ends in ``.keras``."""
+        require(
+            not str(filepath).endswith((".h5", ".hdf5")),
+            f"A {type(self).__name__} cannot be saved as {filepath}: end the name in "
+            ".keras, or save its weights alone with save_weights('....weights.h5').",
+        )
+        super().save(filepath, *args, **kwargs)
+
     def get_config(self):
         options = {
-            name: _pack(self, name) for name in _arguments(type(self), "__init__")
+            name: _save(getattr(self, name), name)
+            for name in _arguments(type(self), "__init__")
         }
         return {**super().get_config(), **options}
 
@@ -423,15 +480,15 @@ class ImageModel(keras.Model):
     def from_config(cls, config):
         known = {*_arguments(cls, "__init__"), "name", "trainable", "dtype"}
         require(set(config) <= known, OTHER_VERSION.format(cls.__name__))
-        return cls(**{name: _unpack(value) for name, value in config.items()})
+        return cls(**{name: _load(value, name) for name, value in config.items()})
 
     def get_compile_config(self):
         if self.compiled:
             names = _arguments(type(self), "compile")
-            return {name: _pack(self, name) for name in names}
+            return {name: _save(getattr(self, name), name) for name in names}
 
     def compile_from_config(self, config):
-        self.compile(**{name: _unpack(value) for name, value in config.items()})
+        self.compile(**{name: _load(value, name) for name, value in config.items()})
 
     def _random_states(self):
         """The states of every random generator, dropout's included: Keras does not
@@ -462,7 +519,14 @@ class ImageModel(keras.Model):
 
 def copy_of(network):
     """A network with the same layers and weights that is not trained."""
-    copy = keras.models.clone_model(network)
+    try:
+        copy = keras.models.clone_model(network)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"No copy can be made of the network {network.name}, which its average is. "
+            "Its layers, and the functions in them, must be Keras' own or registered "
+            "with keras.saving.register_keras_serializable, and no lambdas."
+        ) from error
     copy.set_weights(network.get_weights())
     copy.trainable = False
     return copy
@@ -712,13 +776,85 @@ def class_counts(classes):
 
 
 def check_built(**networks):
-    """ValueError for a network that does not know the shape of its input."""
+    """ValueError for what is no network, or one that does not know its input."""
     for name, network in networks.items():
+        kind = type(network).__name__
+        given = getattr(network, "__qualname__", None) or repr(network)
         require(
-            network.built,
-            f"The {name} does not know its input yet: begin it with "
-            "keras.Input(shape).",
+            isinstance(network, keras.Model),
+            f"The {name} must be a keras.Model, such as keras.Sequential([keras.Input("
+            f"shape), ...]); got the {kind} {given:.60}.",
         )
+        require(
+            getattr(network, "outputs", None),
+            f"The {name} does not know its input yet: begin it with "
+            "keras.Input(shape). A model of a class of your own goes into "
+            "keras.Sequential([keras.Input(shape), model]).",
+        )
+
+
+def check_single(**networks):
+    """ValueError for networks other than from one tensor of floats to one tensor."""
+    check_built(**networks)
+    for name, network in networks.items():
+        plain = all(
+            not isinstance(end, dict) and len(keras.tree.flatten(end)) == 1
+            for end in ends(network)
+        )
+        require(plain, f"The {name} must take one tensor and give one tensor.")
+        dtype = network.inputs[0].dtype
+        require(
+            tf.as_dtype(dtype).is_floating,
+            f"The {name} would round what it is given to {dtype}: begin it with "
+            "keras.Input(shape), which takes floats.",
+        )
+
+
+def ends(network):
+    """What a network takes and what it gives: Keras' symbolic tensors, or a structure
+    of them."""
+    network = getattr(network, "_functional", network)  # that of a Sequential
+    return network.input, network.output
+
+
+def check_logits(**networks):
+    """ValueError for networks with an activation at their end, such as a sigmoid, tanh
+    or softmax, that keeps the output in [-1, 1] or at one sign."""
+    for name, network in networks.items():
+        low, high = output_range(network, draws=24)
+        bounded = low >= 0 or high <= 0 or (low >= -1 and high <= 1)
+        require(
+            not bounded,
+            f"The {name} must give numbers of any sign and size, such as logits, but "
+            f"with whatever weights, it gave {low:.3g} to {high:.3g}. Leave the "
+            "activation at its end out.",
+        )
+
+
+def output_range(network, draws=2):
+    """The lowest and the highest output of a network with large random weights: what
+    its last activation lets through. Afterwards it has its own weights again."""
+    rng = np.random.default_rng(0)
+    inputs = keras.tree.map_structure(
+        lambda x: rng.random([2, *(side or 32 for side in x.shape[1:])], np.float32),
+        ends(network)[0],
+    )
+    variables = network.trainable_variables
+    own = [variable.numpy() for variable in variables]
+    low, high = (np.inf, -np.inf) if variables else (np.nan, np.nan)
+    try:
+        for _ in range(draws):
+            if low < -1 and high > 1:
+                break
+            for variable in variables:
+                scale = 8 / math.sqrt(math.prod(variable.shape[:-1]))
+                variable.assign(rng.normal(0, scale, variable.shape))
+            output = np.asarray(network(inputs), np.float32)
+            low, high = np.minimum(low, output.min()), np.maximum(high, output.max())
+    finally:
+        for variable, value in zip(variables, own, strict=True):
+            variable.assign(value)
+    return low, high
 
 
 def fits(shape, *expected):
@@ -752,19 +888,141 @@ def _arguments(cls, method):
     return names
 
 
-def _pack(model, name):
-    """An argument as Keras saves it; a partial function as its parts."""
-    value, keywords = getattr(model, name), None
+ARRAYS = np.ndarray | np.generic | tf.Tensor
+PLAIN = bool | int | float | str | list | tuple | dict | ARRAYS
+LOADABLE = weakref.WeakSet()  # networks that were saved and loaded again, as a trial
+UNSAVED = (
+    "The {} {} cannot be loaded from what is saved: {}. Register its functions and "
+    "classes with keras.saving.register_keras_serializable(), and give a partial plain "
+    "arguments: numbers, strings, tuples, arrays."
+)
+
+
+class Missing:
+    """Stands in a loaded model for a function of the saved one that is not here."""
+
+    def __init__(self, name, saved):
+        self.name, self.saved = name, saved
+
+    def __call__(self, *args, **kwargs):
+        raise ValueError(
+            f"This model was loaded without its {self.name}, {self.saved['text']}. "
+            f"Register it and load again, or give the model a {self.name} again."
+        )
+
+
+def _save(value, name):
+    """An argument as JSON can hold it, with a warning if it will not come back equal. A
+    function that cannot be saved is left out, so that the rest is not lost."""
+    if isinstance(value, Missing):
+        return value.saved
+    layer = isinstance(value, keras.Layer)
+    if layer and value in LOADABLE:
+        return _pack(value)
+    saved, reason, state = None, "", random.getstate()  # of which new layers draw
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            text = json.dumps(_pack(value))
+            saved = json.loads(text)
+            if not _same(_unpack(json.loads(text)), value):  # it uses up its own
+                saved, reason = None, "it would come back changed"
+    except Exception as error:  # of Keras, of JSON, of a class that is loaded
+        reason = str(error).split("Exception encountered: ")[-1].split(". ")[0]
+    finally:
+        random.setstate(state)
+    title = getattr(getattr(value, "func", value), "__qualname__", None) or repr(value)
+    if reason:
+        warnings.warn(UNSAVED.format(name, title, reason), stacklevel=2)
+    elif layer:
+        LOADABLE.add(value)
+    if layer or not callable(value):
+        return saved
+    return {"callable": saved, "text": title}
+
+
+def _load(saved, name):
+    """An argument that was saved; `Missing` for a function that is not here."""
+    if not isinstance(saved, dict) or "callable" not in saved:
+        return _unpack(saved)
+    with contextlib.suppress(Exception):  # of whatever is not here
+        if saved["callable"] is not None:
+            return _unpack(saved["callable"])
+    return Missing(name, saved)
+
+
+def _pack(value):
+    """A value as JSON can hold it; `_unpack` turns it back, `_same` says whether."""
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, list):
+        return [_pack(part) for part in value]
+    if isinstance(value, dict):
+        return {key: _pack(part) for key, part in value.items()}
+    if type(value) is tuple:
+        return {"tuple": _pack(list(value))}
+    if type(value) is functools.partial:
+        parts = {"args": list(value.args), "keywords": value.keywords}
+        return {"function": _pack(value.func), **_pack(parts)}
+    if isinstance(value, ARRAYS):
+        array = np.asarray(value)
+        kind = "tensor" if tf.is_tensor(value) else type(value).__name__
+        form = {"dtype": array.dtype.name, "shape": list(array.shape)}
+        return {"array": array.tolist(), "kind": kind, **form}
+    of_keras = str(getattr(value, "__module__", None)).startswith("keras.")
+    if hasattr(value, "__name__") and not of_keras:
+        return {"registered": keras.saving.get_registered_name(value)}
+    known = of_keras or hasattr(value, "get_config") or isinstance(value, slice)
+    require(known, f"a {type(value).__name__} has no get_config")
+    return keras.saving.serialize_keras_object(value)
+
+
+def _unpack(saved):
+    if isinstance(saved, list):
+        return [_unpack(part) for part in saved]
+    if not isinstance(saved, dict):
+        return saved
+    if "class_name" in saved:
+        return keras.saving.deserialize_keras_object(saved)
+    if "registered" in saved:
+        found = keras.saving.get_registered_object(saved["registered"])
+        require(found is not None, f"{saved['registered']} is not registered")
+        return found
+    if "array" in saved:
+        array = np.array(saved["array"], saved["dtype"]).reshape(saved["shape"])
+        kinds = {"tensor": tf.convert_to_tensor, "ndarray": np.asarray}
+        return kinds.get(saved["kind"], lambda array: array[()])(array)
+    parts = {key: _unpack(part) for key, part in saved.items()}
+    if "tuple" in saved:
+        return tuple(parts["tuple"])
+    if "function" in saved:
+        args = parts.get("args", ())
+        return functools.partial(parts["function"], *args, **parts["keywords"])
+    return parts
+
+
+def _same(found, value):
+    if isinstance(found, dict) and isinstance(value, dict):
+        return _same(list(found.items()), list(value.items()))
+    lists = isinstance(found, list) and isinstance(value, list)
+    if lists or type(found) is type(value) is tuple:
+        return len(found) == len(value) and all(map(_same, found, value))
+    if type(found) is not type(value):
+        return False
     if isinstance(value, functools.partial):
-        value, keywords = value.func, value.keywords
-    value = keras.saving.serialize_keras_object(value)
-    return value if keywords is None else {"function": value, "keywords": keywords}
-
-
-def _unpack(value):
-    if isinstance(value, dict) and "keywords" in value:
-        return functools.partial(_unpack(value["function"]), **value["keywords"])
-    return keras.saving.deserialize_keras_object(value)
+        found, value = ((p.func, p.args, p.keywords) for p in (found, value))
+        return _same(found, value)
+    if isinstance(value, ARRAYS):
+        found, value = (np.asarray(array) for array in (found, value))
+        return found.dtype == value.dtype and found.tobytes() == value.tobytes()
+    if isinstance(value, keras.Layer | keras.optimizers.Optimizer):
+        return True  # Keras' own care
+    if hasattr(value, "get_config"):
+        found, value = (
+            {key: x for key, x in vars(part).items() if isinstance(x, PLAIN)}
+            for part in (found, value)
+        )
+        return _same(found, value)
+    return found is value or found == value or found != found  # as NaN is
 
 
 class AnyImage(keras.callbacks.Callback):

@@ -13,7 +13,20 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from .model import ImageModel, check_counts, copy_of, ensure, finite, require
+from .model import (
+    ImageModel,
+    check_built,
+    check_counts,
+    check_logits,
+    check_single,
+    copy_of,
+    ends,
+    ensure,
+    finite,
+    fits,
+    output_range,
+    require,
+)
 from .tiles import Tiler
 
 # --- The networks -----------------------------------------------------------
@@ -287,7 +300,8 @@ class Restorer(ImageModel):
         ``corruption(images, seed)`` makes that dictionary from clean images, such
         as ``functools.partial(add_gaussian_noise, sigma=25)``; it is given a
         tensor of two integers as seed. It can be saved if it is, or is a partial
-        of, a function registered with `keras.saving`.
+        of, a function registered with `keras.saving`. A model that is loaded without
+        it restores photos; to train or evaluate, set ``model.corruption`` again.
     average_decay : float
         Decay of the running average of the weights, in [0, 1). The averaged network
         is the one that is evaluated and used; 0 turns the averaging off. Early in
@@ -298,8 +312,8 @@ class Restorer(ImageModel):
     Raises
     ------
     ValueError
-        If the network does not take a dictionary with an image, or a parameter is
-        out of range.
+        If the network does not take a dictionary with an image, ends in an activation
+        that does not fit images in [0, 1], or a parameter is out of range.
 
     Notes
     -----
@@ -320,7 +334,7 @@ class Restorer(ImageModel):
             "corruption is a function of (images, seed), such as "
             f"tfgen.add_gaussian_noise; got {corruption!r}.",
         )
-        image_shape = (None, None, network.output_shape[-1])
+        image_shape = network.output_shape[1:]
         super().__init__(image_shape, (), average_decay, seed, **kwargs)
         self.network = network
         self.averaged_network = copy_of(network)
@@ -494,13 +508,15 @@ class AdversarialRestorer(Restorer):
         **kwargs,
     ):
         super().__init__(network, corruption, **kwargs)
-        channels = self.image_shape[-1]
-        for name, model in (("discriminator", discriminator), ("features", features)):
-            require(
-                model is None or model.input_shape[-1] in (None, channels),
-                f"The network makes images of {channels} channels, but the {name} "
-                f"model takes {model and model.input_shape[-1]}.",
-            )
+        for name, network in (("discriminator", discriminator), ("features", features)):
+            if network is not None:
+                check_single(**{name: network})
+                require(
+                    fits(self.image_shape, *network.input_shape[1:]),
+                    f"The network makes images of {self.image_shape}, but the {name} "
+                    f"model takes some of {network.input_shape[1:]}.",
+                )
+        check_logits(discriminator=discriminator)
         require(
             min(feature_weight, adversarial_weight) >= 0,
             f"Weights of losses must be at least 0; got {feature_weight} for the "
@@ -596,10 +612,23 @@ TOO_SMALL = (
 
 
 def check_network(network):
-    """Raise ValueError unless the network takes a dictionary with an image."""
-    inputs = getattr(network, "input", None)
+    """ValueError unless the network takes a dictionary with an image, and its last
+    activation fits images in [0, 1]."""
+    check_built(network=network)
+    inputs, output = ends(network)
     require(
         isinstance(inputs, dict) and "image" in inputs,
         "The network must take a dictionary: keras.Model({'image': image, ...}, "
         f"restored). This one takes {inputs}.",
+    )
+    require(
+        isinstance(output, keras.KerasTensor) and len(output.shape) == 4,
+        "The network must give images, one tensor of shape (n, height, width, "
+        f"channels); it gives {output}.",
+    )
+    low, high = output_range(network)
+    require(
+        not (-1 <= low < -0.5 and high <= 1),
+        f"The network's images run from {low:.3g} to {high:.3g}, as those of a tanh, "
+        "but must be in [0, 1]. End it in a sigmoid, or in no activation.",
     )

@@ -17,9 +17,10 @@ from keras import layers
 
 from .model import (
     ImageModel,
-    check_built,
     check_counts,
+    check_logits,
     check_seed,
+    check_single,
     check_sizes,
     copy_of,
     finite,
@@ -246,7 +247,8 @@ class VAE(ImageModel):
     Raises
     ------
     ValueError
-        For networks that do not fit together or a parameter out of range.
+        For networks that do not fit together, an activation at the end of one, or a
+        parameter out of range.
 
     Notes
     -----
@@ -476,9 +478,9 @@ class VAE(ImageModel):
         seed = check_seed(seed)
         self.refresh_averages()
         # Images decoded at a time: the largest layer then takes at most 64 MB.
-        largest = max(
-            math.prod(layer.output.shape[1:]) for layer in self.decoder.layers
-        )
+        parts = self.decoder._flatten_layers(include_self=False)  # at whatever depth
+        outputs = keras.tree.flatten([getattr(part, "output", []) for part in parts])
+        largest = max(math.prod(filter(None, x.shape[1:])) for x in outputs)
         portion = max(1, 2**24 // largest)
         draws = min(samples, portion)
         total = len(images) if hasattr(images, "shape") else None
@@ -555,25 +557,26 @@ class WarnOfGrey(keras.callbacks.Callback):
 
 def check_networks(encoder, decoder):
     """ValueError unless the two networks fit together."""
-    check_built(encoder=encoder, decoder=decoder)
+    check_single(encoder=encoder, decoder=decoder)
     require(
-        len(decoder.input_shape) == 2,
+        len(decoder.input_shape) == 2 and decoder.input_shape[1],
         "The decoder must take latent vectors of shape (n, latent_dim); it takes "
         f"{decoder.input_shape}.",
     )
     latent_dim = decoder.input_shape[1]
     require(
-        encoder.output_shape == (None, 2 * latent_dim),
+        encoder.output_shape[1:] == (2 * latent_dim,),
         f"The decoder takes latent vectors of length {latent_dim}, so the encoder must "
         f"end in as many means and log variances, shape (n, {2 * latent_dim}); it ends "
         f"in {encoder.output_shape}. Build both with one latent_dim.",
     )
     made, seen = decoder.output_shape[1:], encoder.input_shape[1:]
     require(
-        made == seen,
+        made == seen and len(made) == 3 and None not in made,
         f"The decoder makes images of shape {made}, but the encoder takes images of "
-        f"shape {seen}. Build both with one image_shape.",
+        f"shape {seen}. Build both with one image_shape, (height, width, channels).",
     )
+    check_logits(encoder=encoder, decoder=decoder)
 
 
 def check_options(likelihood, scale, beta, warm_up):
