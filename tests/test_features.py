@@ -93,3 +93,30 @@ def test_inception_is_given_three_channels_in_its_own_range(monkeypatch):
     assert inception_features(images).shape == (60, 2048)
     assert [batch.shape for batch in seen] == [(50, 299, 299, 3), (10, 299, 299, 3)]
     assert all((batch == 1).all() for batch in seen)
+
+
+FEATURES = [keras.Input((16, 16, 1)), keras.layers.Flatten(), keras.layers.Dense(4)]
+CLASSIFIERS = {
+    "softmax": (lambda: [*FEATURES, keras.layers.Dense(3, "softmax")], "probabilities"),
+    "softmax layer": (
+        lambda: [*FEATURES, keras.layers.Dense(3), keras.layers.Softmax()],
+        "leave the softmax at its end out",
+    ),
+    "nested": (
+        lambda: [
+            *FEATURES,
+            keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)], name="head"),
+        ],
+        "ends in a whole model, head",
+    ),
+    "not built": (lambda: [keras.layers.Dense(3)], "begins with keras.Input"),
+}
+
+
+@pytest.mark.parametrize("case", CLASSIFIERS)
+def test_a_classifier_that_ends_otherwise_is_refused(case):
+    make, message = CLASSIFIERS[case]
+    with pytest.raises(ValueError, match=message):
+        classifier_features(keras.Sequential(make()), np.zeros((4, 16, 16, 1), "f4"))
+    with pytest.raises(ValueError, match="got <function"):
+        classifier_features(build_classifier, np.zeros((4, 16, 16, 1), "f4"))

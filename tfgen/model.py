@@ -836,7 +836,7 @@ def output_range(network, draws=2):
     its last activation lets through. Afterwards it has its own weights again."""
     rng = np.random.default_rng(0)
     inputs = keras.tree.map_structure(
-        lambda x: rng.random([2, *(side or 32 for side in x.shape[1:])], np.float32),
+        lambda x: rng.random([2, *(side or 64 for side in x.shape[1:])], np.float32),
         ends(network)[0],
     )
     variables = network.trainable_variables

@@ -115,21 +115,35 @@ def classifier_features(classifier, images):
     Raises
     ------
     ValueError
-        If the images do not have the shape or range that the classifier takes.
+        If the images do not have the shape or range that the classifier takes, or it
+        does not end in a layer of logits.
     """
     images = check_images(images)
+    if not getattr(classifier, "outputs", None) or len(classifier.layers) < 2:
+        raise ValueError(
+            "A classifier is a keras.Model that begins with keras.Input(shape) and "
+            f"ends in a layer of features and one of logits; got {classifier!r:.60}."
+        )
     if not tf.TensorShape(classifier.input_shape).is_compatible_with(images.shape):
         raise ValueError(
             f"The classifier takes images of shape {classifier.input_shape}; got "
             f"{images.shape}."
         )
-    both = keras.Model(
-        classifier.inputs[0],
-        [classifier.layers[-2].output, classifier.layers[-1].output],
-    )
+    *_, before, last = classifier.layers
+    if isinstance(last, keras.Model):
+        raise ValueError(
+            f"The classifier ends in a whole model, {last.name}. Add its layers one by "
+            "one, so that the layer before the last gives the features."
+        )
+    both = keras.Model(classifier.inputs[0], [before.output, last.output])
     starts = range(0, len(images), 500)
     parts = [both(images[start : start + 500], training=False) for start in starts]
     features, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
+    if (logits >= 0).all() and np.allclose(logits.sum(axis=-1), 1, atol=1e-3):
+        raise ValueError(
+            "The classifier gives probabilities, but must end in a layer of logits: "
+            "leave the softmax at its end out."
+        )
     return features, tf.nn.softmax(logits).numpy()
 
 
