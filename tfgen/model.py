@@ -62,7 +62,7 @@ class ImageModel(keras.Model):
     averaged = ()
 
     def __init__(self, image_shape, classes=(), average_decay=0.0, seed=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})  # its networks have theirs
         vars(self).update(_left={}, _shares={}, _training=False)  # not for Keras
         require(
             0 <= average_decay < 1,
@@ -74,7 +74,8 @@ class ImageModel(keras.Model):
         self.seed = check_seed(seed)
         self.noise = keras.random.SeedGenerator(self.seed)
         self.step_metrics = {
-            name: keras.metrics.Mean(name) for name in self.metric_names
+            name: keras.metrics.Mean(name, dtype="float32")
+            for name in self.metric_names
         }
         self.built = True  # the networks come built; there is nothing else to build
 
@@ -316,8 +317,13 @@ class ImageModel(keras.Model):
         except tf.errors.InvalidArgumentError as error:
             if NOT_FINITE in str(error):
                 raise FloatingPointError(NOT_FINITE + ".") from None
-            if found := re.search("<<(.*?)>>", str(error), re.DOTALL):
-                raise ValueError(found[1]) from None
+            if found := re.search("<<(.*?)>>](.*)", str(error), re.DOTALL):
+                values = re.findall(r"\[([^][]*)\]", found[2])
+                raise ValueError(found[1].format(*values)) from None
+            if found := re.search(
+                r"No registered '(\w+)' OpKernel for XLA", str(error)
+            ):
+                raise ValueError(NO_XLA.format(found[1])) from None
             raise
 
     def ready(self, x, y=None, sample_weight=None, class_weight=None):
@@ -456,6 +462,44 @@ class ImageModel(keras.Model):
 # --- Networks ---------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def usual_settings():
+    """Build networks, in a `with` block or in a function decorated with this, alike
+    whatever the settings of Keras are (those of `keras.json` or `keras.config`): layers
+    for images (n, height, width, channels), with weights of float32. Policies that keep
+    such weights, such as "mixed_float16", stay."""
+    config = keras.config
+    policy, floatx, layout = (
+        config.dtype_policy(),
+        config.floatx(),
+        config.image_data_format(),
+    )
+    config.set_dtype_policy(policy if policy.variable_dtype == "float32" else "float32")
+    config.set_floatx("float32")
+    config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        config.set_dtype_policy(policy)
+        config.set_floatx(floatx)
+        config.set_image_data_format(layout)
+
+
+def in_float32(loss):
+    """Decorate a loss: floats of any type that it is given are taken as float32."""
+
+    def cast(value):
+        return value if callable(value) else tf.cast(value, tf.float32)
+
+    @functools.wraps(loss)
+    def decorated(*args, **kwargs):
+        kwargs = {name: cast(value) for name, value in kwargs.items()}
+        return loss(*map(cast, args), **kwargs)
+
+    return decorated
+
+
+@usual_settings()
 def copy_of(network):
     """A network with the same layers and weights that is not trained."""
     copy = keras.models.clone_model(network)
@@ -563,6 +607,7 @@ OTHER_VERSION = (
     "This {} was saved by another version of its class. Load it with that version and "
     "save the weights of its networks: model.network.save_weights(...) for each."
 )
+NO_XLA = "XLA cannot compile {}, which this step computes: leave out jit_compile=True."
 EMPTY = "There is no image: at least one is needed."
 ONE_SIZE = (
     "The images of a list must have one size, to form one array: resize them, then "
@@ -708,13 +753,32 @@ def class_counts(classes):
 
 
 def check_built(**networks):
-    """ValueError for a network that does not know the shape of its input."""
+    """ValueError for a network that does not know the shape of its input, or was built
+    under settings of Keras with which it cannot be trained here."""
     for name, network in networks.items():
         require(
             network.built,
             f"The {name} does not know its input yet: begin it with "
             "keras.Input(shape).",
         )
+        layouts = [
+            getattr(part, "data_format", None) for part in network._flatten_layers()
+        ]
+        require(
+            "channels_first" not in layouts,
+            f"A layer of the {name} has data_format='channels_first', but images have "
+            "shape (n, height, width, channels) here. Build it after "
+            "keras.config.set_image_data_format('channels_last'), or set "
+            "image_data_format in keras.json.",
+        )
+        for weight in network.trainable_weights:
+            require(
+                not tf.as_dtype(weight.dtype).is_floating or weight.dtype == "float32",
+                f"The weights of the {name} are {weight.dtype}, but must be float32: "
+                "set floatx to float32 in keras.json, or build it after "
+                "keras.config.set_dtype_policy('float32'). To compute in 16 bits, "
+                "'mixed_bfloat16' or 'mixed_float16' keeps such weights.",
+            )
 
 
 def fits(shape, *expected):
@@ -725,8 +789,12 @@ def fits(shape, *expected):
 def ensure(tensor, condition, message, *values):
     """The tensor, if a condition holds that the graph finds out; else the message, with
     the values in place of each {}, as the ValueError of `ImageModel.plain_errors`."""
-    message = tf.strings.format(f"<<{message}>>", values)
-    with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
+    if tf.executing_eagerly():
+        require(condition, message.format(*values))
+        return tensor
+    # No message is put together in the graph: XLA, which drops assertions, cannot.
+    data = [f"<<{message}>>", *values]
+    with tf.control_dependencies([tf.debugging.Assert(condition, data, summarize=-1)]):
         return tf.identity(tensor)
 
 

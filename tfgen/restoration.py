@@ -13,7 +13,17 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from .model import ImageModel, check_counts, copy_of, ensure, finite, require
+from .model import (
+    ImageModel,
+    check_built,
+    check_counts,
+    copy_of,
+    ensure,
+    finite,
+    in_float32,
+    require,
+    usual_settings,
+)
 from .tiles import Tiler
 
 # --- The networks -----------------------------------------------------------
@@ -48,6 +58,7 @@ class Bicubic(layers.Layer):
     def __init__(self, scale, **kwargs):
         super().__init__(**kwargs)
         self.scale = scale
+        self.supports_jit = False  # XLA cannot resize bicubically
 
     def call(self, x):
         return tf.image.resize(x, self.scale * tf.shape(x)[1:3], "bicubic")
@@ -126,6 +137,7 @@ def residual_block(x, width):
     return layers.Add()([x, y])
 
 
+@usual_settings()
 def build_denoiser(channels=1, width=64, blocks=6):
     """Build a network that removes noise of a known level.
 
@@ -163,6 +175,7 @@ def build_denoiser(channels=1, width=64, blocks=6):
     return keras.Model({"image": image, "sigma": sigma}, clean, name="denoiser")
 
 
+@usual_settings()
 def build_inpainter(channels=3, width=64, blocks=6):
     """Build a network that fills holes and leaves all other pixels as they are.
 
@@ -200,6 +213,7 @@ def build_inpainter(channels=3, width=64, blocks=6):
     return keras.Model({"image": image, "mask": mask}, filled, name="inpainter")
 
 
+@usual_settings()
 def build_upscaler(scale, channels=1, width=48, blocks=7):
     """Build a network that enlarges images.
 
@@ -231,6 +245,7 @@ def build_upscaler(scale, channels=1, width=48, blocks=7):
     return keras.Model({"image": image}, enlarged, name=f"upscaler_x{scale}")
 
 
+@usual_settings()
 def build_patch_discriminator(channels=3, width=32):
     """Build a Sequential network that judges each patch of an image.
 
@@ -256,6 +271,7 @@ def build_patch_discriminator(channels=3, width=32):
 # --- The losses of SRGAN ----------------------------------------------------
 
 
+@in_float32
 def adversarial_loss(fake_output):
     """``-E[log D(G(x))]`` from logits of restored images, in nats: low where the
     discriminator takes them for real. The expectation is over *damaged* images x
@@ -263,6 +279,7 @@ def adversarial_loss(fake_output):
     return tf.reduce_mean(tf.nn.softplus(-fake_output))
 
 
+@in_float32
 def discriminator_loss(real_output, fake_output):
     """``-E[log D(y)] - E[log(1 - D(G(x)))]`` from logits of clean images y and of
     restored ones, in nats; 2 ln 2 where they cannot be told apart."""
@@ -340,7 +357,8 @@ class Restorer(ImageModel):
     def pixel_loss(self, images, restored):
         """The mean loss of the pixels of each image, (n,)."""
         count = tf.shape(images)[0]
-        loss = self.loss_function(images, tf.cast(restored, images.dtype))
+        restored = tf.cast(restored, images.dtype)
+        loss = tf.cast(self.loss_function(images, restored), tf.float32)
         if loss.shape.rank == 0:  # a `keras.losses.Loss` gives one mean for all
             return tf.fill((count,), loss)
         return tf.reduce_mean(tf.reshape(loss, (count, -1)), axis=1)
@@ -365,7 +383,7 @@ class Restorer(ImageModel):
         seen = tf.cast(self.step_metrics["psnr"].count, tf.int64)
         damaged = self.corruption(images, tf.stack([-1, seen]))
         restored = self.averaged_network(damaged)
-        untouched = enlarge(damaged["image"], tf.shape(images)[1:3])
+        untouched = enlarge(damaged["image"], images)
         return self.track(
             loss=finite(self.pixel_loss(images, restored)),
             psnr=batch_psnr(images, restored),
@@ -495,6 +513,7 @@ class AdversarialRestorer(Restorer):
                 f"The network makes images of {channels} channels, but the {name} "
                 f"model takes {model and model.input_shape[-1]}.",
             )
+            check_built(**{name: model} if model else {})
         require(
             min(feature_weight, adversarial_weight) >= 0,
             f"Weights of losses must be at least 0; got {feature_weight} for the "
@@ -561,10 +580,12 @@ class AdversarialRestorer(Restorer):
 # --- Measures in the graph --------------------------------------------------
 
 
+@in_float32
 def batch_psnr(images, restored):
     return tf.image.psnr(images, tf.clip_by_value(restored, 0.0, 1.0), 1.0)
 
 
+@in_float32
 def batch_ssim(images, restored):
     return tf.image.ssim(images, tf.clip_by_value(restored, 0.0, 1.0), 1.0)
 
@@ -578,9 +599,13 @@ def large_enough(images):
     return ensure(images, fits, TOO_SMALL, height, width)
 
 
-def enlarge(images, size):
-    """Images enlarged bicubically to a size, if they do not have it."""
-    return tf.clip_by_value(tf.image.resize(images, size, "bicubic"), 0.0, 1.0)
+def enlarge(damaged, images):
+    """Damaged images enlarged bicubically to the size of the clean ones, if they do not
+    have it. XLA can only compile this where both sizes are known and equal."""
+    size = images.shape[1:3]
+    if not size.is_fully_defined():
+        size = tf.shape(images)[1:3]
+    return tf.clip_by_value(tf.image.resize(damaged, size, "bicubic"), 0.0, 1.0)
 
 
 # --- Checks -----------------------------------------------------------------
@@ -592,10 +617,12 @@ TOO_SMALL = (
 
 
 def check_network(network):
-    """Raise ValueError unless the network takes a dictionary with an image."""
+    """ValueError unless the network takes a dictionary with an image, or if it was
+    built under settings of Keras with which it cannot be trained here."""
     inputs = getattr(network, "input", None)
     require(
         isinstance(inputs, dict) and "image" in inputs,
         "The network must take a dictionary: keras.Model({'image': image, ...}, "
         f"restored). This one takes {inputs}.",
     )
+    check_built(network=network)

@@ -7,8 +7,10 @@ import tensorflow as tf
 from keras import layers
 
 from tfgen.images import check_images, check_seed
+from tfgen.model import usual_settings
 
 
+@usual_settings()
 def build_classifier(image_shape=(32, 32, 1), classes=26, dimensions=64):
     """Build a small Sequential classifier.
 
@@ -159,7 +161,8 @@ def inception_features(images):
     """
     images = check_images(images)
     try:
-        network = keras.applications.InceptionV3(include_top=False, pooling="avg")
+        with usual_settings():
+            network = keras.applications.InceptionV3(include_top=False, pooling="avg")
     except Exception as error:  # urllib raises many kinds
         raise ConnectionError(
             "InceptionV3's weights cannot be downloaded here. Use "
