@@ -191,13 +191,19 @@ class ImageModel(keras.Model):
         return optimizer
 
     def compile(self, optimizer, /, **kwargs):
+        """What Keras' own `compile` takes, but for losses and metrics.
+
+        With ``jit_compile=True`` XLA leaves out what looks at values: the range of
+        images and labels, and whether a loss is finite. Bad images then train, and a
+        diverged loss spoils the weights; run ``evaluate`` without it first. Shapes and
+        types are checked all the same, and what XLA cannot compile is a ValueError.
+        """
         name = type(self).__name__
         unused = {"loss", "loss_weights", "metrics", "weighted_metrics"} & set(kwargs)
         require(not unused, f"A {name} has metrics and losses of its own: no {unused}.")
         if unknown := sorted(set(kwargs) - OPTIONS):
             known = ", ".join([*_arguments(type(self), "compile"), *sorted(OPTIONS)])
             raise TypeError(f"{name}.compile takes {known}; got {', '.join(unknown)}.")
-        # XLA drops the checks for values out of range.
         super().compile(optimizer, **{"jit_compile": False, **kwargs})
         for argument in _arguments(type(self), "__init__"):
             require(hasattr(self, argument), f"To be saved, keep it: self.{argument}.")
@@ -469,11 +475,8 @@ def usual_settings():
     for images (n, height, width, channels), with weights of float32. Policies that keep
     such weights, such as "mixed_float16", stay."""
     config = keras.config
-    policy, floatx, layout = (
-        config.dtype_policy(),
-        config.floatx(),
-        config.image_data_format(),
-    )
+    policy, floatx = config.dtype_policy(), config.floatx()
+    layout = config.image_data_format()
     config.set_dtype_policy(policy if policy.variable_dtype == "float32" else "float32")
     config.set_floatx("float32")
     config.set_image_data_format("channels_last")

@@ -601,11 +601,11 @@ def large_enough(images):
 
 def enlarge(damaged, images):
     """Damaged images enlarged bicubically to the size of the clean ones, if they do not
-    have it. XLA can only compile this where both sizes are known and equal."""
-    size = images.shape[1:3]
-    if not size.is_fully_defined():
-        size = tf.shape(images)[1:3]
-    return tf.clip_by_value(tf.image.resize(damaged, size, "bicubic"), 0.0, 1.0)
+    have it."""
+    size = damaged.shape[1:3]
+    if not (size.is_fully_defined() and size == images.shape[1:3]):  # XLA cannot resize
+        damaged = tf.image.resize(damaged, tf.shape(images)[1:3], "bicubic")
+    return tf.clip_by_value(damaged, 0.0, 1.0)
 
 
 # --- Checks -----------------------------------------------------------------
