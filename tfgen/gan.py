@@ -364,7 +364,8 @@ class GAN(ImageModel):
             `keras.callbacks.LearningRateScheduler` are given the generator's rate;
             the discriminator's keeps its proportion to it.
         **kwargs
-            Passed to `keras.Model.compile`.
+            Passed to `keras.Model.compile`. With ``jit_compile=True`` XLA leaves out
+            the checks of values: see `ImageModel.compile`.
 
         Raises
         ------

@@ -184,7 +184,9 @@ class ImageModel(keras.Model):
         )
         variables = [v for network in networks for v in network.trainable_variables]
         optimizer = check_optimizer(optimizer, variables)
-        halves = any(part.compute_dtype == "float16" for part in self._flatten_layers())
+        around = keras.Model, keras.layers.InputLayer  # of the policy while loading
+        parts = [p for p in self._flatten_layers() if not isinstance(p, around)]
+        halves = any(part.compute_dtype == "float16" for part in parts)
         if halves and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(variables)
@@ -323,9 +325,11 @@ class ImageModel(keras.Model):
         except tf.errors.InvalidArgumentError as error:
             if NOT_FINITE in str(error):
                 raise FloatingPointError(NOT_FINITE + ".") from None
-            if found := re.search("<<(.*?)>>](.*)", str(error), re.DOTALL):
-                values = re.findall(r"\[([^][]*)\]", found[2])
-                raise ValueError(found[1].format(*values)) from None
+            if found := re.search("<<(.*?)>>(]?)(.*)", str(error), re.DOTALL):
+                text, of_ensure, rest = found.groups()
+                values = re.findall(r"\[([^][]*)\]", rest)
+                text = text.format(*values) if of_ensure else text
+                raise ValueError(text) from None
             if found := re.search(
                 r"No registered '(\w+)' OpKernel for XLA", str(error)
             ):
@@ -431,7 +435,8 @@ class ImageModel(keras.Model):
     def from_config(cls, config):
         known = {*_arguments(cls, "__init__"), "name", "trainable", "dtype"}
         require(set(config) <= known, OTHER_VERSION.format(cls.__name__))
-        return cls(**{name: _unpack(value) for name, value in config.items()})
+        with usual_settings():
+            return cls(**{name: _unpack(value) for name, value in config.items()})
 
     def get_compile_config(self):
         if self.compiled:
@@ -756,32 +761,34 @@ def class_counts(classes):
 
 
 def check_built(**networks):
-    """ValueError for a network that does not know the shape of its input, or was built
-    under settings of Keras with which it cannot be trained here."""
+    """ValueError for a network that does not know the shape of its input, or that other
+    settings of Keras have built than `usual_settings`."""
     for name, network in networks.items():
         require(
             network.built,
             f"The {name} does not know its input yet: begin it with "
             "keras.Input(shape).",
         )
-        layouts = [
-            getattr(part, "data_format", None) for part in network._flatten_layers()
-        ]
-        require(
-            "channels_first" not in layouts,
-            f"A layer of the {name} has data_format='channels_first', but images have "
-            "shape (n, height, width, channels) here. Build it after "
-            "keras.config.set_image_data_format('channels_last'), or set "
-            "image_data_format in keras.json.",
-        )
-        for weight in network.trainable_weights:
-            require(
-                not tf.as_dtype(weight.dtype).is_floating or weight.dtype == "float32",
-                f"The weights of the {name} are {weight.dtype}, but must be float32: "
-                "set floatx to float32 in keras.json, or build it after "
-                "keras.config.set_dtype_policy('float32'). To compute in 16 bits, "
-                "'mixed_bfloat16' or 'mixed_float16' keeps such weights.",
-            )
+        check_usual(name, network)
+
+
+def check_usual(name, network):
+    """ValueError for a network that other settings of Keras have built than the usual
+    ones: its weights are no float32, or it takes the channels first."""
+    layouts = [getattr(part, "data_format", None) for part in network._flatten_layers()]
+    require(
+        "channels_first" not in layouts,
+        f"A layer of the {name} has data_format='channels_first', but images are (n, "
+        "height, width, channels). Set image_data_format to channels_last in "
+        "keras.json, or keras.config.set_image_data_format('channels_last') first.",
+    )
+    types = {weight.dtype for weight in network.trainable_weights} - {"float32"}
+    require(
+        not types,
+        f"The weights of the {name} must be float32; got {', '.join(sorted(types))}. "
+        "Set floatx to float32 in keras.json, or keras.config.set_dtype_policy("
+        "'float32') first; 'mixed_float16' computes in 16 bits with such weights.",
+    )
 
 
 def fits(shape, *expected):

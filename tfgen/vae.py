@@ -309,7 +309,8 @@ class VAE(ImageModel):
 
     def compile(self, optimizer=None, **kwargs):
         """Choose the optimizer, by default Adam with a learning rate of 3e-3; other
-        arguments are passed to `keras.Model.compile`."""
+        arguments are passed to `keras.Model.compile`. With ``jit_compile=True`` XLA
+        leaves out the checks of values: see `ImageModel.compile`."""
         optimizer = optimizer or keras.optimizers.Adam(3e-3)
         super().compile(self.prepare(optimizer, self), **kwargs)
 

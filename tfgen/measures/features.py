@@ -125,10 +125,11 @@ def classifier_features(classifier, images):
             f"The classifier takes images of shape {classifier.input_shape}; got "
             f"{images.shape}."
         )
-    both = keras.Model(
-        classifier.inputs[0],
-        [classifier.layers[-2].output, classifier.layers[-1].output],
-    )
+    with usual_settings():
+        both = keras.Model(
+            classifier.inputs[0],
+            [classifier.layers[-2].output, classifier.layers[-1].output],
+        )
     starts = range(0, len(images), 500)
     parts = [both(images[start : start + 500], training=False) for start in starts]
     features, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
