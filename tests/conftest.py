@@ -10,6 +10,22 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # two workers may sh
 import pytest
 
 
+@pytest.fixture(params=["float16", "float64"])
+def unusual_settings(request):
+    """Settings that keras.json may hold: another floatx, and channels first."""
+    from keras import config
+
+    config.set_floatx(request.param)
+    config.set_dtype_policy(request.param)  # follows floatx only in a new process
+    config.set_image_data_format("channels_first")
+    yield request.param
+    assert config.floatx() == config.dtype_policy().name == request.param
+    assert config.image_data_format() == "channels_first"
+    config.set_floatx("float32")
+    config.set_dtype_policy("float32")
+    config.set_image_data_format("channels_last")
+
+
 @pytest.fixture(scope="session")
 def glyphs():
     """The builder of the grey glyphs, prepared (about 10 s, once)."""

@@ -42,6 +42,22 @@ def test_without_noise_nothing_is_removed(denoise):
     np.testing.assert_allclose(denoise(clean, 0), clean, atol=1e-6)
 
 
+METHODS = [
+    *((denoise, 25) for denoise in DENOISERS),
+    (classics.inpaint_biharmonic, np.arange(80).reshape(8, 10) % 7 == 0),
+    (classics.enlarge_bicubic, 2),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+@pytest.mark.parametrize(("method", "told"), METHODS, ids=lambda x: "")
+def test_any_float_type_is_taken_as_float32(method, told, dtype):
+    image = make_noisy(3, 25, 10)[1][:8].clip(0, 1).astype(dtype)
+    restored, expected = method(image, told), method(image.astype(np.float32), told)
+    assert restored.dtype == np.float32
+    np.testing.assert_allclose(restored, expected, atol=2e-3)
+
+
 @pytest.mark.parametrize("denoise", DENOISERS, ids=CLASSICS["denoise"])
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 2, 1), (5, 300, 3), (8, 8, 1)])
 def test_denoisers_take_small_images(denoise, shape):

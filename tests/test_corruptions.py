@@ -75,6 +75,7 @@ def test_what_is_not_random_ignores_the_seed(corrupt):
 def test_the_damage_in_a_graph_of_unknown_sizes_is_the_same(corrupt):
     traced = tf.function(
         corrupt,
+        autograph=False,  # as Keras traces a training step
         input_signature=[
             tf.TensorSpec((None, None, None, 3), tf.float32),
             tf.TensorSpec((2,), tf.int64),
@@ -86,6 +87,20 @@ def test_the_damage_in_a_graph_of_unknown_sizes_is_the_same(corrupt):
         for key in inside:
             assert inside[key].dtype == tf.float32
             np.testing.assert_allclose(inside[key], outside[key], atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+@pytest.mark.parametrize("corrupt", [*RANDOM, *FIXED])
+def test_any_float_type_is_taken_as_float32(corrupt, dtype):
+    images = photos().astype(dtype)
+    expected = corrupt(images.astype(np.float32), seed=3)
+    data = tf.data.Dataset.from_tensors(images).map(partial(corrupt, seed=3))
+    results = corrupt(images, seed=3), corrupt(tf.constant(images), seed=3), *data
+    for found in results:
+        assert found.keys() == expected.keys()
+        for key in found:
+            assert found[key].dtype == tf.float32
+            np.testing.assert_allclose(found[key], expected[key], atol=1e-6)
 
 
 @pytest.mark.parametrize("corrupt", [*RANDOM, *FIXED])

@@ -45,6 +45,19 @@ def test_features_are_those_before_the_logits(bars, classifier):
     assert np.mean(probabilities.argmax(axis=1) == labels) > 0.95
 
 
+def test_features_are_alike_under_any_settings_of_keras(unusual_settings, bars):
+    images = next(iter(bars))[0]
+    keras.utils.set_random_seed(0)
+    network = build_classifier((16, 16, 1), 2)
+    features, probabilities = classifier_features(network, images)
+    plain = network.layers[-2](keras.Sequential(network.layers[:-2])(images))
+    assert {weight.dtype for weight in network.weights} <= {"float32", "uint32"}
+    assert features.dtype == probabilities.dtype == np.float32
+    np.testing.assert_allclose(features, plain, atol=2e-3)
+    trained = train_classifier(bars, epochs=2, verbose=0)
+    assert trained.evaluate(bars, verbose=0)[1] > 0.9
+
+
 def test_images_for_another_classifier_are_refused(classifier):
     with pytest.raises(ValueError, match="takes images of shape"):
         classifier_features(classifier, np.zeros((2, 32, 32, 1), np.float32))

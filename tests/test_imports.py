@@ -28,7 +28,7 @@ ROOMS = {  # each folder and file of the package, and the others that it may imp
     "tiles": {"model"},
     "model": set(),
     "data": {"images", "writing"},
-    "measures": {"images", "writing"},
+    "measures": {"images", "model", "writing"},
     "plot": {"images", "writing"},
     "images": set(),
     "writing": set(),

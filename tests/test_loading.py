@@ -548,6 +548,9 @@ def test_pixels_above_the_threshold_become_1():
         assert result.dtype == tf.float32 and result.shape == images.shape
         np.testing.assert_array_equal(np.ravel(result), [0, 0, 0, 1, 1])
     np.testing.assert_array_equal(np.ravel(binarize(images, 0.2)), [0, 1, 1, 1, 1])
+    for kind in ("float64", "float16"):
+        data = tf.data.Dataset.from_tensors(images.astype(kind)).map(binarize)
+        np.testing.assert_array_equal(np.ravel(next(iter(data))), [0, 0, 0, 1, 1])
 
 
 def test_drawn_pixels_are_1_as_often_as_they_are_bright():

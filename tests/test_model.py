@@ -17,7 +17,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgen.data.corruptions import add_gaussian_noise, downsample
+from tfgen.data.corruptions import (
+    add_gaussian_noise,
+    add_poisson_noise,
+    blur,
+    downsample,
+)
 from tfgen.data.patches import random_patches  # noqa: F401
 from tfgen.gan import GAN, build_discriminator, build_generator
 from tfgen.model import (
@@ -124,7 +129,8 @@ def restorer(**options):
 
 def adversarial(**options):
     image = keras.Input((None, None, 1))
-    features = keras.Sequential([image, keras.layers.Conv2D(4, 3)])
+    last = keras.layers.Conv2D(4, 3, data_format="channels_last")
+    features = keras.Sequential([image, last])
     features.trainable = False
     return AdversarialRestorer(
         build_upscaler(2, 1, 4, 1),
@@ -346,6 +352,158 @@ def test_mixed_precision_trains(name, policy):
     for optimizer in optimizers(model):
         scaling = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         assert scaling == (policy == "mixed_float16")
+
+
+# --- Settings of Keras ---
+
+
+def compiled(model, **options):
+    model.compile(**options)
+    for optimizer in optimizers(model):
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            optimizer.dynamic_scale.assign(128.0)  # what training comes down to
+    return model
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "toy"])
+def test_models_train_alike_under_any_settings_of_keras(
+    unusual_settings, name, tmp_path
+):
+    model = compiled(MODELS[name][0](), run_eagerly=True)
+    before = [v.numpy() for v in model.trainable_variables]
+    assert {v.dtype for v in model.trainable_variables} == {"float32"}
+    data = dataset(examples(model))
+    history = model.fit(data, validation_data=data, **QUIET).history
+    model.fit(*examples(model), **QUIET)
+    assert np.isfinite(list(history.values())).all()
+    for weight, start in zip(model.trainable_variables, before, strict=True):
+        assert not np.array_equal(weight, start)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    loaded.run_eagerly = True
+    expected = model.evaluate(data, **QUIET)
+    assert loaded.evaluate(data, **QUIET) == pytest.approx(expected, rel=1e-2)
+
+
+@pytest.mark.parametrize("shared", ["restorer"], indirect=True)
+def test_a_saved_model_is_loaded_under_another_policy(model, tmp_path):
+    model.save(tmp_path / "model.keras")
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert_equal(state(loaded), state(model))
+
+
+OF_ONES_OWN = {
+    "generator": lambda own: GAN(own((4,), SHAPE), build_discriminator(SHAPE, 4)),
+    "discriminator": lambda own: GAN(build_generator(SHAPE, 4, 4), own(SHAPE, (1,))),
+    "encoder": lambda own: VAE(own(SHAPE, (8,)), build_decoder(SHAPE, 4, 4)),
+    "decoder": lambda own: VAE(build_encoder(SHAPE, 4, 4), own((4,), SHAPE)),
+    "network": lambda own: Restorer(convolution(), blur),
+    "patches": lambda own: AdversarialRestorer(
+        build_denoiser(1, 4, 1), own(SHAPE, (1,)), add_gaussian_noise
+    ),
+    "features": lambda own: AdversarialRestorer(
+        build_denoiser(1, 4, 1),
+        build_patch_discriminator(1, 4),
+        add_gaussian_noise,
+        own(SHAPE, (1,)),
+    ),
+}
+
+
+def own(shape, result):
+    """A network of layers of Keras alone."""
+    last = [keras.layers.Dense(int(np.prod(result))), keras.layers.Reshape(result)]
+    return keras.Sequential([keras.Input(shape), keras.layers.Flatten(), *last])
+
+
+def convolution():
+    image = keras.Input(SHAPE, name="image")
+    restored = keras.layers.Conv2D(1, 3, padding="same")(image)
+    return keras.Model({"image": image}, restored)
+
+
+@pytest.mark.parametrize("case", OF_ONES_OWN)
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+def test_weights_of_other_types_are_refused(case, dtype):
+    keras.config.set_dtype_policy(dtype)
+    try:
+        with pytest.raises(ValueError, match=rf"float32; got {dtype}.*floatx"):
+            OF_ONES_OWN[case](own)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("case", OF_ONES_OWN)
+def test_layers_that_take_channels_first_are_refused(case):
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match=r"channels_first.*image_data_format"):
+            OF_ONES_OWN[case](own)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("case", OF_ONES_OWN)
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_networks_of_ones_own_may_end_in_16_bits(case, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = compiled(OF_ONES_OWN[case](own), run_eagerly=True)
+        history = model.fit(pictures().round(), **QUIET).history
+        assert np.isfinite(list(history.values())).all()
+        assert np.isfinite(model.evaluate(pictures().round(), **QUIET)).all()
+        if hasattr(model, "sample"):
+            assert model.sample(2).dtype == np.float32
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_a_conditional_discriminator_of_ones_own_may_end_in_16_bits():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        networks = build_generator(SHAPE, 4, 4, 3), own(SHAPE, (3,))
+        model = compiled(GAN(*networks, classes=3), run_eagerly=True)
+        model.fit(*examples(model), **QUIET)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+# --- XLA ---
+
+
+def test_models_train_with_xla(name):
+    """The bicubic enlargement of the adversarial model cannot: Keras says so."""
+    model = MODELS[name][0]()
+    if name == "adversarial":
+        with pytest.warns(UserWarning, match="Proceeding with `jit_compile=False`"):
+            model.compile(jit_compile=True)
+    else:
+        model.compile(jit_compile=True)
+    with pytest.raises(ValueError, match="8-bit"):  # known without the values
+        model.fit(*examples(model, BAD_IMAGES["8 bit"][0]), **QUIET)
+    data = examples(model)
+    assert np.isfinite(list(model.fit(*data, **QUIET).history.values())).all()
+    assert np.isfinite(model.evaluate(*data, **QUIET)).all()
+
+
+def test_what_is_predicted_with_xla_is_the_same():
+    model = vae()
+    expected = model.predict(pictures().round(), **QUIET)
+    model.compile(jit_compile=True)
+    found = model.predict(pictures().round(), **QUIET)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_what_xla_cannot_compile_is_said():
+    model = Restorer(convolution(), add_poisson_noise)
+    model.compile(jit_compile=True)
+    for method in (model.fit, model.evaluate, model.train_on_batch):
+        with pytest.raises(ValueError, match="XLA cannot.*Poisson.*leave out"):
+            method(pictures())
 
 
 # --- Averages ---

@@ -287,13 +287,16 @@ def find_definition(name):
     return node
 
 
+ASIDE = "register_keras_serializable", "usual_settings", "in_float32"
+
+
 def dump(tree):
-    """Write a syntax tree down, docstrings and Keras' registration aside."""
+    """Write a syntax tree down, docstrings and the decorators of `ASIDE` aside."""
     tree = ast.parse(ast.unparse(tree)).body[0]
     tree.decorator_list = [
         decorator
         for decorator in tree.decorator_list
-        if "register_keras_serializable" not in ast.unparse(decorator)
+        if not any(name in ast.unparse(decorator) for name in ASIDE)
     ]
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):

@@ -22,13 +22,16 @@ from .model import (
     copy_of,
     finite,
     fits,
+    in_float32,
     output_range,
     require,
+    usual_settings,
 )
 
 # --- The networks -----------------------------------------------------------
 
 
+@usual_settings()
 def build_generator(image_shape=(32, 32, 1), latent_dim=64, width=48, classes=()):
     """Build the network that turns latent vectors into images.
 
@@ -75,6 +78,7 @@ def build_generator(image_shape=(32, 32, 1), latent_dim=64, width=48, classes=()
     return network
 
 
+@usual_settings()
 def build_discriminator(
     image_shape=(32, 32, 1), width=32, classes=(), normalization="batch"
 ):
@@ -133,6 +137,7 @@ def build_discriminator(
 # --- The losses -------------------------------------------------------------
 
 
+@in_float32
 def discriminator_loss(real_output, fake_output):
     """Cross-entropy of the discriminator; 2 ln 2 where it cannot tell.
 
@@ -152,6 +157,7 @@ def discriminator_loss(real_output, fake_output):
     return real_loss + fake_loss
 
 
+@in_float32
 def minimax_generator_loss(fake_output):
     """The generator's side of the minimax game: ``E[log(1 - D(G(z)))]``.
 
@@ -161,6 +167,7 @@ def minimax_generator_loss(fake_output):
     return -tf.reduce_mean(tf.nn.softplus(fake_output))
 
 
+@in_float32
 def non_saturating_generator_loss(fake_output):
     """The generator's loss used in practice: ``-E[log D(G(z))]``.
 
@@ -170,6 +177,7 @@ def non_saturating_generator_loss(fake_output):
     return tf.reduce_mean(tf.nn.softplus(-fake_output))
 
 
+@in_float32
 def least_squares_discriminator_loss(real_output, fake_output):
     """``E[(D(x) - 1)^2] / 2 + E[D(G(z))^2] / 2``, where D is the output itself
     (Mao et al., "Least squares GAN", 2016, arXiv:1611.04076, equation 9)."""
@@ -177,11 +185,13 @@ def least_squares_discriminator_loss(real_output, fake_output):
     return (real_loss + tf.reduce_mean(tf.square(fake_output))) / 2
 
 
+@in_float32
 def least_squares_generator_loss(fake_output):
     """``E[(D(G(z)) - 1)^2] / 2`` (arXiv:1611.04076, equation 9)."""
     return tf.reduce_mean(tf.square(fake_output - 1)) / 2
 
 
+@in_float32
 def hinge_discriminator_loss(real_output, fake_output):
     """``E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))]``: outputs beyond -1 and 1 are
     good enough (Lim and Ye, "Geometric GAN", 2017, arXiv:1705.02894)."""
@@ -189,17 +199,20 @@ def hinge_discriminator_loss(real_output, fake_output):
     return real_loss + tf.reduce_mean(tf.nn.relu(1 + fake_output))
 
 
+@in_float32
 def wasserstein_discriminator_loss(real_output, fake_output):
     """``E[D(G(z))] - E[D(x)]``: with a D of slope at most 1, minus the distance of
     the two distributions (Arjovsky, Chintala and Bottou, 2017, arXiv:1701.07875)."""
     return tf.reduce_mean(fake_output) - tf.reduce_mean(real_output)
 
 
+@in_float32
 def wasserstein_generator_loss(fake_output):
     """``-E[D(G(z))]``, which the hinge loss uses too."""
     return -tf.reduce_mean(fake_output)
 
 
+@in_float32
 def gradient_penalty(judge, real_images, fake_images, alpha):
     """``E[(|grad D(x')| - 1)^2]`` at points x' between real and generated images.
 
@@ -218,6 +231,7 @@ def gradient_penalty(judge, real_images, fake_images, alpha):
     return tf.reduce_mean(tf.square(tf.sqrt(_slopes(judge, between) + 1e-12) - 1))
 
 
+@in_float32
 def r1_penalty(judge, real_images, fake_images, alpha):
     """``E[|grad D(x)|^2] / 2`` at real images; takes what `gradient_penalty` takes.
 
@@ -354,7 +368,8 @@ class GAN(ImageModel):
             `keras.callbacks.LearningRateScheduler` are given the generator's rate;
             the discriminator's keeps its proportion to it.
         **kwargs
-            Passed to `keras.Model.compile`.
+            Passed to `keras.Model.compile`. With ``jit_compile=True`` XLA leaves out
+            the checks of values: see `ImageModel.compile`.
 
         Raises
         ------
@@ -426,7 +441,7 @@ class GAN(ImageModel):
 
     def judge(self, images, labels, training=False):
         """The discriminator's output for images that have these labels, (n, 1)."""
-        output = self.discriminator(images, training=training)
+        output = tf.cast(self.discriminator(images, training=training), tf.float32)
         if not self.classes:
             return output
         chosen = tf.concat(self.one_hot(labels), axis=-1)
@@ -518,7 +533,8 @@ class GAN(ImageModel):
         )
         latents = self.draw_latents(count, labels, (seed, 0))
         network = self.averaged_generator if averaged else self.generator
-        return network.predict(latents, batch_size=256, verbose=0)
+        images = network.predict(latents, batch_size=256, verbose=0)
+        return images.astype(np.float32, copy=False)
 
 
 # --- Checks -----------------------------------------------------------------

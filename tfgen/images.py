@@ -24,7 +24,8 @@ def check_images(images, name="images", tolerance=0.0):
     Returns
     -------
     numpy.ndarray
-        The images; in a graph, where values are not known and not checked, a tensor.
+        The images as float32; in a graph, where values are not known and not checked,
+        a tensor.
 
     Raises
     ------
@@ -41,7 +42,9 @@ def check_images(images, name="images", tolerance=0.0):
             "write image[None] for a single one."
         )
     if not eager:
-        return images
+        return tf.cast(images, tf.float32)
+    with np.errstate(over="ignore"):  # infinite then, and refused
+        images = images.astype(np.float32, copy=False)
     low, high = float(images.min()), float(images.max())
     if low >= -tolerance and high <= 1 + tolerance:  # for NaN neither is true
         return images

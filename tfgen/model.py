@@ -69,7 +69,7 @@ class ImageModel(keras.Model):
     averaged = ()
 
     def __init__(self, image_shape, classes=(), average_decay=0.0, seed=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})  # its networks have theirs
         vars(self).update(_left={}, _shares={}, _training=False)  # not for Keras
         require(
             0 <= average_decay < 1,
@@ -81,7 +81,8 @@ class ImageModel(keras.Model):
         self.seed = check_seed(seed)
         self.noise = keras.random.SeedGenerator(self.seed)
         self.step_metrics = {
-            name: keras.metrics.Mean(name) for name in self.metric_names
+            name: keras.metrics.Mean(name, dtype="float32")
+            for name in self.metric_names
         }
         self.built = True  # the networks come built; there is nothing else to build
 
@@ -197,20 +198,28 @@ class ImageModel(keras.Model):
         )
         variables = [v for network in networks for v in network.trainable_variables]
         optimizer = check_optimizer(optimizer, variables)
-        halves = any(part.compute_dtype == "float16" for part in self._flatten_layers())
+        around = keras.Model, keras.layers.InputLayer  # of the policy while loading
+        parts = [p for p in self._flatten_layers() if not isinstance(p, around)]
+        halves = any(part.compute_dtype == "float16" for part in parts)
         if halves and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(variables)
         return optimizer
 
     def compile(self, optimizer, /, **kwargs):
+        """What Keras' own `compile` takes, but for losses and metrics.
+
+        With ``jit_compile=True`` XLA leaves out what looks at values: the range of
+        images and labels, and whether a loss is finite. Bad images then train, and a
+        diverged loss spoils the weights; run ``evaluate`` without it first. Shapes and
+        types are checked all the same, and what XLA cannot compile is a ValueError.
+        """
         name = type(self).__name__
         unused = {"loss", "loss_weights", "metrics", "weighted_metrics"} & set(kwargs)
         require(not unused, f"A {name} has metrics and losses of its own: no {unused}.")
         if unknown := sorted(set(kwargs) - OPTIONS):
             known = ", ".join([*_arguments(type(self), "compile"), *sorted(OPTIONS)])
             raise TypeError(f"{name}.compile takes {known}; got {', '.join(unknown)}.")
-        # XLA drops the checks for values out of range.
         super().compile(optimizer, **{"jit_compile": False, **kwargs})
         for argument in _arguments(type(self), "__init__"):
             require(hasattr(self, argument), f"To be saved, keep it: self.{argument}.")
@@ -330,8 +339,15 @@ class ImageModel(keras.Model):
         except tf.errors.InvalidArgumentError as error:
             if NOT_FINITE in str(error):
                 raise FloatingPointError(NOT_FINITE + ".") from None
-            if found := re.search("<<(.*?)>>", str(error), re.DOTALL):
-                raise ValueError(found[1]) from None
+            if found := re.search("<<(.*?)>>(]?)(.*)", str(error), re.DOTALL):
+                text, of_ensure, rest = found.groups()
+                values = re.findall(r"\[([^][]*)\]", rest)
+                text = text.format(*values) if of_ensure else text
+                raise ValueError(text) from None
+            if found := re.search(
+                r"No registered '(\w+)' OpKernel for XLA", str(error)
+            ):
+                raise ValueError(NO_XLA.format(found[1])) from None
             raise
 
     def check_held_out(self, data):
@@ -480,7 +496,8 @@ class ImageModel(keras.Model):
     def from_config(cls, config):
         known = {*_arguments(cls, "__init__"), "name", "trainable", "dtype"}
         require(set(config) <= known, OTHER_VERSION.format(cls.__name__))
-        return cls(**{name: _load(value, name) for name, value in config.items()})
+        with usual_settings():
+            return cls(**{name: _load(value, name) for name, value in config.items()})
 
     def get_compile_config(self):
         if self.compiled:
@@ -517,6 +534,41 @@ class ImageModel(keras.Model):
 # --- Networks ---------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def usual_settings():
+    """Build networks, in a `with` block or in a function decorated with this, alike
+    whatever the settings of Keras are (those of `keras.json` or `keras.config`): layers
+    for images (n, height, width, channels), with weights of float32. Policies that keep
+    such weights, such as "mixed_float16", stay."""
+    config = keras.config
+    policy, floatx = config.dtype_policy(), config.floatx()
+    layout = config.image_data_format()
+    config.set_dtype_policy(policy if policy.variable_dtype == "float32" else "float32")
+    config.set_floatx("float32")
+    config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        config.set_dtype_policy(policy)
+        config.set_floatx(floatx)
+        config.set_image_data_format(layout)
+
+
+def in_float32(loss):
+    """Decorate a loss: floats of any type that it is given are taken as float32."""
+
+    def cast(value):
+        return value if callable(value) else tf.cast(value, tf.float32)
+
+    @functools.wraps(loss)
+    def decorated(*args, **kwargs):
+        kwargs = {name: cast(value) for name, value in kwargs.items()}
+        return loss(*map(cast, args), **kwargs)
+
+    return decorated
+
+
+@usual_settings()
 def copy_of(network):
     """A network with the same layers and weights that is not trained."""
     try:
@@ -631,6 +683,7 @@ OTHER_VERSION = (
     "This {} was saved by another version of its class. Load it with that version and "
     "save the weights of its networks: model.network.save_weights(...) for each."
 )
+NO_XLA = "XLA cannot compile {}, which this step computes: leave out jit_compile=True."
 EMPTY = "There is no image: at least one is needed."
 ONE_SIZE = (
     "A list holds images of one size, to form one array: resize them, then "
@@ -776,7 +829,8 @@ def class_counts(classes):
 
 
 def check_built(**networks):
-    """ValueError for what is no network, or one that does not know its input."""
+    """ValueError for what is no network, one that does not know its input, or one that
+    other settings of Keras have built than `usual_settings`."""
     for name, network in networks.items():
         kind = type(network).__name__
         given = getattr(network, "__qualname__", None) or repr(network)
@@ -791,6 +845,26 @@ def check_built(**networks):
             "keras.Input(shape). A model of a class of your own goes into "
             "keras.Sequential([keras.Input(shape), model]).",
         )
+        check_usual(name, network)
+
+
+def check_usual(name, network):
+    """ValueError for a network that other settings of Keras have built than the usual
+    ones: its weights are no float32, or it takes the channels first."""
+    layouts = [getattr(part, "data_format", None) for part in network._flatten_layers()]
+    require(
+        "channels_first" not in layouts,
+        f"A layer of the {name} has data_format='channels_first', but images are (n, "
+        "height, width, channels). Set image_data_format to channels_last in "
+        "keras.json, or keras.config.set_image_data_format('channels_last') first.",
+    )
+    types = {weight.dtype for weight in network.trainable_weights} - {"float32"}
+    require(
+        not types,
+        f"The weights of the {name} must be float32; got {', '.join(sorted(types))}. "
+        "Set floatx to float32 in keras.json, or keras.config.set_dtype_policy("
+        "'float32') first; 'mixed_float16' computes in 16 bits with such weights.",
+    )
 
 
 def check_single(**networks):
@@ -865,8 +939,12 @@ def fits(shape, *expected):
 def ensure(tensor, condition, message, *values):
     """The tensor, if a condition holds that the graph finds out; else the message, with
     the values in place of each {}, as the ValueError of `ImageModel.plain_errors`."""
-    message = tf.strings.format(f"<<{message}>>", values)
-    with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
+    if tf.executing_eagerly():
+        require(condition, message.format(*values))
+        return tensor
+    # No message is put together in the graph: XLA, which drops assertions, cannot.
+    data = [f"<<{message}>>", *values]
+    with tf.control_dependencies([tf.debugging.Assert(condition, data, summarize=-1)]):
         return tf.identity(tensor)
 
 

@@ -24,8 +24,10 @@ from .model import (
     ensure,
     finite,
     fits,
+    in_float32,
     output_range,
     require,
+    usual_settings,
 )
 from .tiles import Tiler
 
@@ -61,6 +63,7 @@ class Bicubic(layers.Layer):
     def __init__(self, scale, **kwargs):
         super().__init__(**kwargs)
         self.scale = scale
+        self.supports_jit = False  # XLA cannot resize bicubically
 
     def call(self, x):
         return tf.image.resize(x, self.scale * tf.shape(x)[1:3], "bicubic")
@@ -139,6 +142,7 @@ def residual_block(x, width):
     return layers.Add()([x, y])
 
 
+@usual_settings()
 def build_denoiser(channels=1, width=64, blocks=6):
     """Build a network that removes noise of a known level.
 
@@ -176,6 +180,7 @@ def build_denoiser(channels=1, width=64, blocks=6):
     return keras.Model({"image": image, "sigma": sigma}, clean, name="denoiser")
 
 
+@usual_settings()
 def build_inpainter(channels=3, width=64, blocks=6):
     """Build a network that fills holes and leaves all other pixels as they are.
 
@@ -213,6 +218,7 @@ def build_inpainter(channels=3, width=64, blocks=6):
     return keras.Model({"image": image, "mask": mask}, filled, name="inpainter")
 
 
+@usual_settings()
 def build_upscaler(scale, channels=1, width=48, blocks=7):
     """Build a network that enlarges images.
 
@@ -244,6 +250,7 @@ def build_upscaler(scale, channels=1, width=48, blocks=7):
     return keras.Model({"image": image}, enlarged, name=f"upscaler_x{scale}")
 
 
+@usual_settings()
 def build_patch_discriminator(channels=3, width=32):
     """Build a Sequential network that judges each patch of an image.
 
@@ -269,6 +276,7 @@ def build_patch_discriminator(channels=3, width=32):
 # --- The losses of SRGAN ----------------------------------------------------
 
 
+@in_float32
 def adversarial_loss(fake_output):
     """``-E[log D(G(x))]`` from logits of restored images, in nats: low where the
     discriminator takes them for real. The expectation is over *damaged* images x
@@ -276,6 +284,7 @@ def adversarial_loss(fake_output):
     return tf.reduce_mean(tf.nn.softplus(-fake_output))
 
 
+@in_float32
 def discriminator_loss(real_output, fake_output):
     """``-E[log D(y)] - E[log(1 - D(G(x)))]`` from logits of clean images y and of
     restored ones, in nats; 2 ln 2 where they cannot be told apart."""
@@ -345,6 +354,9 @@ class Restorer(ImageModel):
         """Choose the optimizer and the loss of (clean, restored) images.
 
         The default is Adam with a learning rate of 1e-3 and the mean absolute error.
+        With ``jit_compile=True`` XLA leaves out the checks of values (see
+        `ImageModel.compile`); it has no masks, JPEG or Poisson noise, and a network
+        that enlarges trains without it.
         """
         self.loss_function = keras.losses.get(loss)
         optimizer = optimizer or keras.optimizers.Adam(1e-3)
@@ -354,7 +366,8 @@ class Restorer(ImageModel):
     def pixel_loss(self, images, restored):
         """The mean loss of the pixels of each image, (n,)."""
         count = tf.shape(images)[0]
-        loss = self.loss_function(images, tf.cast(restored, images.dtype))
+        restored = tf.cast(restored, images.dtype)
+        loss = tf.cast(self.loss_function(images, restored), tf.float32)
         if loss.shape.rank == 0:  # a `keras.losses.Loss` gives one mean for all
             return tf.fill((count,), loss)
         return tf.reduce_mean(tf.reshape(loss, (count, -1)), axis=1)
@@ -379,7 +392,7 @@ class Restorer(ImageModel):
         seen = tf.cast(self.step_metrics["psnr"].count, tf.int64)
         damaged = self.corruption(images, tf.stack([-1, seen]))
         restored = self.averaged_network(damaged)
-        untouched = enlarge(damaged["image"], tf.shape(images)[1:3])
+        untouched = enlarge(damaged["image"], images)
         return self.track(
             loss=finite(self.pixel_loss(images, restored)),
             psnr=batch_psnr(images, restored),
@@ -583,10 +596,12 @@ class AdversarialRestorer(Restorer):
 # --- Measures in the graph --------------------------------------------------
 
 
+@in_float32
 def batch_psnr(images, restored):
     return tf.image.psnr(images, tf.clip_by_value(restored, 0.0, 1.0), 1.0)
 
 
+@in_float32
 def batch_ssim(images, restored):
     return tf.image.ssim(images, tf.clip_by_value(restored, 0.0, 1.0), 1.0)
 
@@ -598,9 +613,13 @@ def large_enough(images):
     return ensure(images, fits, TOO_SMALL, height, width)
 
 
-def enlarge(images, size):
-    """Images enlarged bicubically to a size, if they do not have it."""
-    return tf.clip_by_value(tf.image.resize(images, size, "bicubic"), 0.0, 1.0)
+def enlarge(damaged, images):
+    """Damaged images enlarged bicubically to the size of the clean ones, if they do not
+    have it."""
+    size = damaged.shape[1:3]
+    if not (size.is_fully_defined() and size == images.shape[1:3]):  # XLA cannot resize
+        damaged = tf.image.resize(damaged, tf.shape(images)[1:3], "bicubic")
+    return tf.clip_by_value(damaged, 0.0, 1.0)
 
 
 # --- Checks -----------------------------------------------------------------

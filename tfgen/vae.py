@@ -24,12 +24,15 @@ from .model import (
     check_sizes,
     copy_of,
     finite,
+    in_float32,
     require,
+    usual_settings,
 )
 
 # --- The networks -----------------------------------------------------------
 
 
+@usual_settings()
 def build_encoder(image_shape=(32, 32, 1), latent_dim=16, width=16):
     """Build the network that describes an image by a Gaussian over latent vectors.
 
@@ -66,6 +69,7 @@ def build_encoder(image_shape=(32, 32, 1), latent_dim=16, width=16):
     return network
 
 
+@usual_settings()
 def build_decoder(image_shape=(32, 32, 1), latent_dim=16, width=16):
     """Build the network that turns latent vectors into the logits of pixels.
 
@@ -106,6 +110,7 @@ def build_decoder(image_shape=(32, 32, 1), latent_dim=16, width=16):
 # --- The two terms of the bound ---------------------------------------------
 
 
+@in_float32
 def kl_divergence(mean, log_variance):
     """Kullback-Leibler divergence of ``N(mean, exp(log_variance))`` from ``N(0, I)``.
 
@@ -124,6 +129,7 @@ def kl_divergence(mean, log_variance):
     return 0.5 * tf.reduce_sum(terms, axis=-1)
 
 
+@in_float32
 def bernoulli_log_likelihood(images, logits):
     """Log probability of binary images whose pixels are independent coins.
 
@@ -144,6 +150,7 @@ def bernoulli_log_likelihood(images, logits):
     return tf.reduce_sum(log_probabilities, axis=[1, 2, 3])
 
 
+@in_float32
 def gaussian_log_likelihood(images, mean, scale):
     """Log density of images whose pixels are independent Gaussians.
 
@@ -304,7 +311,8 @@ class VAE(ImageModel):
 
     def compile(self, optimizer=None, **kwargs):
         """Choose the optimizer, by default Adam with a learning rate of 3e-3; other
-        arguments are passed to `keras.Model.compile`."""
+        arguments are passed to `keras.Model.compile`. With ``jit_compile=True`` XLA
+        leaves out the checks of values: see `ImageModel.compile`."""
         optimizer = optimizer or keras.optimizers.Adam(3e-3)
         super().compile(self.prepare(optimizer, self), **kwargs)
 
@@ -436,8 +444,8 @@ class VAE(ImageModel):
             (Bernoulli) or means (Gaussian), without the pixels' own scatter.
         """
         check_counts(count=count)
-        shape = int(count), self.latent_dim
-        return self.decode(keras.random.normal(shape, seed=check_seed(seed)))
+        shape, seed = (int(count), self.latent_dim), check_seed(seed)
+        return self.decode(keras.random.normal(shape, dtype="float32", seed=seed))
 
     def interpolate(self, start, end, steps=8, method="spherical"):
         """Walk from one image to another, each (height, width, channels) in [0, 1],

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
@@ -32,6 +33,12 @@ PACKAGES = (
 MEMORY = 4  # GB that the chapters need, with the notebook's browser
 DISK = 2  # GB for the embedded datasets and the pages
 INSTALL = "python -m pip install -r requirements.txt"
+SETTINGS = {  # of Keras, as they are where nobody has changed them
+    "backend": "tensorflow",
+    "floatx": "float32",
+    "image_data_format": "channels_last",
+    "epsilon": 1e-07,
+}
 
 
 class Problem(Exception):
@@ -72,7 +79,7 @@ def check_tensorflow():
         import tensorflow as tf
     except Exception as error:  # a broken installation can raise anything
         raise Problem(
-            f"import tensorflow fails: {type(error).__name__}: {error}. Run: {INSTALL}"
+            f"import tensorflow fails: {type(error).__name__}: {error}. {find_fix()}"
         ) from error
     total = float(tf.reduce_sum(tf.ones((2, 2))))
     if total != 4:
@@ -91,16 +98,36 @@ def check_backend():
         import keras
     except Exception as error:
         raise Problem(
-            f"import keras fails: {type(error).__name__}: {error}. Set KERAS_BACKEND="
-            f"tensorflow; if that does not help, run: {INSTALL}"
+            f"import keras fails: {type(error).__name__}: {error}. {find_fix()}"
         ) from error
     backend = keras.backend.backend()
     if backend != "tensorflow":
         raise Problem(
             f"Keras runs on {backend}; tfgen needs TensorFlow. Set KERAS_BACKEND="
-            'tensorflow, or "backend": "tensorflow" in ~/.keras/keras.json.'
+            f'tensorflow, or "backend": "tensorflow" in {find_settings()}.'
         )
     return f"Keras {keras.__version__} on {backend}"
+
+
+def check_settings():
+    from keras import config
+
+    found = {name: getattr(config, name)() for name in SETTINGS}
+    text = ", ".join(f"{name} {value}" for name, value in found.items())
+    wrong = [n for n in ("floatx", "image_data_format") if found[n] != SETTINGS[n]]
+    if wrong:
+        right = ", ".join(f'"{name}": "{SETTINGS[name]}"' for name in wrong)
+        raise Problem(
+            f"{text}. The networks of tfgen work all the same, but those that the "
+            f"chapters and you build do not. Set {right} in {find_settings()}."
+        )
+    for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
+        if os.environ.get(name):
+            raise Problem(
+                f"{name} is {os.environ[name]}: Keras stops there without a word. "
+                "Unset it."
+            )
+    return text
 
 
 def check_devices():
@@ -160,6 +187,26 @@ def check_jupyter():
     return f"JupyterLab {find_version('jupyterlab')}, kernel python3"
 
 
+def find_settings():
+    """The path of keras.json."""
+    folder = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    return Path(folder) / "keras.json"
+
+
+def find_fix():
+    """What to do where an import fails: settings of Keras can be why."""
+    try:
+        settings = json.loads(find_settings().read_text("utf-8"))
+    except (OSError, ValueError):  # Keras takes no notice of such a file
+        settings = SETTINGS
+    if settings == SETTINGS:
+        return f"Run: {INSTALL}"
+    return (
+        f"Correct or delete {find_settings()}, which holds {json.dumps(settings)}. If "
+        f"that does not help, run: {INSTALL}"
+    )
+
+
 def find_version(package):
     try:
         return importlib.metadata.version(package)
@@ -204,6 +251,7 @@ CHECKS = {
     "packages": check_packages,
     "TensorFlow": check_tensorflow,
     "backend": check_backend,
+    "settings": check_settings,
     "devices": check_devices,
     "memory": check_memory,
     "data folder": check_data_folder,

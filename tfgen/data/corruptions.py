@@ -1,8 +1,8 @@
 """What can happen to a photograph: noise, compression, blur, holes, fewer pixels.
 
-Every function takes clean images, float32 in [0, 1] of shape (n, height, width,
-channels), and a seed, and returns a dictionary of what a restoring network is
-given: ``"image"``, the damaged images, and what is known about the damage,
+Every function takes clean images, floats in [0, 1] of shape (n, height, width,
+channels), and a seed, and returns a dictionary of what a restoring network is given,
+all of it float32: ``"image"``, the damaged images, and what is known about the damage,
 ``"sigma"`` or ``"mask"``. Equal seeds and shapes give equal damage. A seed is an
 int or a tensor of two integers.
 
@@ -145,11 +145,11 @@ def blur(images, seed=None, radius=1.5):
             f"{images.shape[1]} x {images.shape[2]}."
         )
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / radius) ** 2)
-    kernel = tf.constant(kernel / kernel.sum(), images.dtype)
+    kernel = tf.constant(kernel / kernel.sum(), tf.float32)
     for axis in (1, 2):
         paddings = [[0, 0]] * axis + [[reach, reach]] + [[0, 0]] * (3 - axis)
         shape = [1, 1, 1, 1]
-        shape[axis - 1] = len(kernel)
+        shape[axis - 1] = -1
         filters = tf.tile(tf.reshape(kernel, shape), (1, 1, images.shape[-1], 1))
         images = tf.nn.depthwise_conv2d(
             tf.pad(images, paddings, "SYMMETRIC"), filters, [1, 1, 1, 1], "VALID"
@@ -302,9 +302,8 @@ def _load_font(size):
 
 
 def _checked(images):
-    """Images as a tensor; ValueError if they are none, see `check_images`."""
-    check_images(images)
-    return tf.convert_to_tensor(images)
+    """Images as a float32 tensor; ValueError if they are none, see `check_images`."""
+    return tf.convert_to_tensor(check_images(images))
 
 
 def _split(seed):

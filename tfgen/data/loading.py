@@ -309,7 +309,7 @@ def binarize(images, threshold=0.5, seed=None):
     -----
     Scores on differently binarised images cannot be compared: say which was used.
     """
-    images = tf.convert_to_tensor(images, tf.float32)
+    images = tf.cast(images, tf.float32)
     if seed is not None:
         seeds = tf.stack([tf.cast(check_seed(seed), tf.int64), 0])
         threshold = tf.random.stateless_uniform(tf.shape(images), seeds)

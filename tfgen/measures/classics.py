@@ -17,7 +17,8 @@ def denoise_gaussian(image, sigma, blur=0.18):
     from scipy import ndimage
 
     radius = blur * np.sqrt(sigma)
-    return _finish(ndimage.gaussian_filter(image, (radius, radius, 0)), image)
+    result = ndimage.gaussian_filter(np.float32(image), (radius, radius, 0))
+    return _finish(result, image)
 
 
 def denoise_tv(image, sigma, weight=0.75):

@@ -7,8 +7,10 @@ import tensorflow as tf
 from keras import layers
 
 from tfgen.images import check_images, check_seed
+from tfgen.model import usual_settings
 
 
+@usual_settings()
 def build_classifier(image_shape=(32, 32, 1), classes=26, dimensions=64):
     """Build a small Sequential classifier.
 
@@ -135,7 +137,8 @@ def classifier_features(classifier, images):
             f"The classifier ends in a whole model, {last.name}. Add its layers one by "
             "one, so that the layer before the last gives the features."
         )
-    both = keras.Model(classifier.inputs[0], [before.output, last.output])
+    with usual_settings():
+        both = keras.Model(classifier.inputs[0], [before.output, last.output])
     starts = range(0, len(images), 500)
     parts = [both(images[start : start + 500], training=False) for start in starts]
     features, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -173,7 +176,8 @@ def inception_features(images):
     """
     images = check_images(images)
     try:
-        network = keras.applications.InceptionV3(include_top=False, pooling="avg")
+        with usual_settings():
+            network = keras.applications.InceptionV3(include_top=False, pooling="avg")
     except Exception as error:  # urllib raises many kinds
         raise ConnectionError(
             "InceptionV3's weights cannot be downloaded here. Use "

@@ -59,7 +59,7 @@ def ssim(images, restored, *, luma=False, border=0):
 def _comparable(images, restored, luma, border):
     """Two checked sets of images, reduced to what is to be compared."""
     images, restored = (
-        check_images(values, name).astype(np.float32)
+        check_images(values, name)
         for name, values in (("images", images), ("restored", restored))
     )
     if images.shape != restored.shape:
