@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfgen.data import corruptions
 from tfgen.data.corruptions import (
     add_gaussian_noise,
     add_poisson_noise,
-    blur,
     downsample,
 )
 from tfgen.data.patches import random_patches  # noqa: F401
@@ -401,7 +401,7 @@ OF_ONES_OWN = {
     "discriminator": lambda own: GAN(build_generator(SHAPE, 4, 4), own(SHAPE, (1,))),
     "encoder": lambda own: VAE(own(SHAPE, (8,)), build_decoder(SHAPE, 4, 4)),
     "decoder": lambda own: VAE(build_encoder(SHAPE, 4, 4), own((4,), SHAPE)),
-    "network": lambda own: Restorer(convolution(), blur),
+    "network": lambda own: Restorer(convolution(), corruptions.blur),
     "patches": lambda own: AdversarialRestorer(
         build_denoiser(1, 4, 1), own(SHAPE, (1,)), add_gaussian_noise
     ),
