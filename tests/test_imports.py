@@ -21,15 +21,17 @@ ROOMS = {  # each folder and file of the package, and the others that it may imp
     "__main__": {"commands"},
     "commands": {"data", "measures", "tiles", "weights", "writing", *MODELS},
     "weights": {"data", "measures", *MODELS},
-    "gan": {"model"},
-    "vae": {"model"},
-    "diffusion": {"model"},
-    "restoration": {"model", "tiles"},
-    "tiles": {"model"},
-    "model": set(),
-    "data": {"images", "writing"},
-    "measures": {"images", "model", "writing"},
-    "plot": {"images", "writing"},
+    "gan": {"checks", "model"},
+    "vae": {"checks", "model"},
+    "diffusion": {"checks", "model"},
+    "restoration": {"checks", "model", "tiles"},
+    "tiles": {"checks"},
+    "model": {"checks", "saving"},
+    "saving": {"checks"},
+    "checks": set(),
+    "data": {"checks", "images", "writing"},
+    "measures": {"checks", "images", "model", "writing"},
+    "plot": {"checks", "images", "writing"},
     "images": set(),
     "writing": set(),
 }
@@ -245,7 +247,7 @@ def test_copied_models_train_without_the_package(tmp_path):
     """In another package, or beside a script once a dot of their imports is deleted."""
     script = TRAIN
     (tmp_path / "mine").mkdir()
-    for name in ("model", "tiles", *COPIES):
+    for name in ("checks", "saving", "model", "tiles", *COPIES):
         code = (PACKAGE / f"{name}.py").read_text("utf-8")
         (tmp_path / "mine" / f"{name}.py").write_text(code, "utf-8")
         code = code.replace("\nfrom .", "\nfrom ")

@@ -17,6 +17,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfgen.checks import (
+    check_built,
+    check_counts,
+    check_logits,
+    check_single,
+    check_sizes,
+    ensure,
+    finite,
+    fits,
+    output_range,
+    require,
+)
 from tfgen.data import corruptions
 from tfgen.data.corruptions import (
     add_gaussian_noise,
@@ -28,18 +40,8 @@ from tfgen.gan import GAN, build_discriminator, build_generator
 from tfgen.model import (
     DataOrder,
     ImageModel,
-    check_built,
-    check_counts,
-    check_logits,
-    check_single,
-    check_sizes,
     copy_of,
-    ensure,
-    finite,
-    fits,
     move_average,
-    output_range,
-    require,
 )
 from tfgen.restoration import (
     AdversarialRestorer,

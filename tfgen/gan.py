@@ -3,7 +3,8 @@
 Goodfellow et al., "Generative Adversarial Networks", 2014 (arXiv:1406.2661);
 the convolutional networks follow Radford, Metz and Chintala, "Unsupervised
 Representation Learning with Deep Convolutional GANs", 2015 (arXiv:1511.06434).
-To use it elsewhere, copy this file with `model.py` beside it.
+To use it elsewhere, copy this file with `model.py`, `checks.py` and
+`saving.py` beside it.
 """
 
 import keras
@@ -11,20 +12,22 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from .model import (
-    ImageModel,
+from .checks import (
     check_counts,
     check_logits,
     check_seed,
     check_single,
     check_sizes,
     class_counts,
-    copy_of,
     finite,
     fits,
-    in_float32,
     output_range,
     require,
+)
+from .model import (
+    ImageModel,
+    copy_of,
+    in_float32,
     usual_settings,
 )
 

@@ -1,7 +1,5 @@
 """The one form of images at every public boundary: floats in [0, 1], (n, height, width,
-channels); and that of seeds."""
-
-import operator
+channels)."""
 
 import numpy as np
 import tensorflow as tf
@@ -58,19 +56,3 @@ def check_images(images, name="images", tolerance=0.0):
         f"{name}: values must be in [0, 1]; these run from {low:.4g} to {high:.4g}. "
         f"{fix}"
     )
-
-
-def check_seed(seed):
-    """A seed as an integer of Python, or the tensor or None that it is; ValueError for
-    anything but a whole number from 0 on."""
-    if seed is None or tf.is_tensor(seed):
-        return seed
-    try:
-        number = -1 if isinstance(seed, bool) else operator.index(seed)
-    except TypeError:
-        number = -1
-    if not 0 <= number < 2**63:
-        raise ValueError(
-            f"A seed is a whole number, 0 or more, below 2**63; got {seed!r}."
-        )
-    return number

@@ -2,25 +2,40 @@
 
 `GAN`, `VAE`, `Restorer` and their kin are `ImageModel`s. Their files hold networks,
 losses and training steps; this one holds what surrounds a training step. It needs
-Keras 3 on TensorFlow and nothing else: copy it beside the model.
+Keras 3 on TensorFlow, `checks.py` and `saving.py`: copy the three beside the model.
 """
 
 import contextlib
 import functools
 import inspect
-import json
-import math
-import operator
-import os
-import random
 import re
-import warnings
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from .checks import (
+    EMPTY,
+    NO_CLASS,
+    NO_WEIGHTS,
+    NO_XLA,
+    NOT_FINITE,
+    OPTIONS,
+    OTHER_VERSION,
+    OUT_OF_RANGE,
+    as_data,
+    check_callbacks,
+    check_optimizer,
+    check_seed,
+    ends,
+    ensure,
+    fits,
+    look_at,
+    require,
+)
+from .saving import load_value, save_value
 
 
 class ImageModel(keras.Model):
@@ -487,7 +502,7 @@ class ImageModel(keras.Model):
 
     def get_config(self):
         options = {
-            name: _save(getattr(self, name), name)
+            name: save_value(getattr(self, name), name)
             for name in _arguments(type(self), "__init__")
         }
         return {**super().get_config(), **options}
@@ -497,15 +512,19 @@ class ImageModel(keras.Model):
         known = {*_arguments(cls, "__init__"), "name", "trainable", "dtype"}
         require(set(config) <= known, OTHER_VERSION.format(cls.__name__))
         with usual_settings():
-            return cls(**{name: _load(value, name) for name, value in config.items()})
+            return cls(
+                **{name: load_value(value, name) for name, value in config.items()}
+            )
 
     def get_compile_config(self):
         if self.compiled:
             names = _arguments(type(self), "compile")
-            return {name: _save(getattr(self, name), name) for name in names}
+            return {name: save_value(getattr(self, name), name) for name in names}
 
     def compile_from_config(self, config):
-        self.compile(**{name: _load(value, name) for name, value in config.items()})
+        self.compile(
+            **{name: load_value(value, name) for name, value in config.items()}
+        )
 
     def _random_states(self):
         """The states of every random generator, dropout's included: Keras does not
@@ -593,48 +612,6 @@ def move_average(average, network, step, decay):
         mean.assign_add((1 - decay) * (weight - mean))
 
 
-def _halvings(height, width):
-    """How often both sides are halved to leave at most 8 pixels; None if they
-    cannot be."""
-    count = 1
-    while max(height, width) > 8 * 2**count:
-        count += 1
-    unit = 2**count
-    return None if min(height, width) < 4 or height % unit or width % unit else count
-
-
-def check_sizes(image_shape, **others):
-    """The number of halvings, or ValueError for a size that cannot be built: both sides
-    are multiples of 2 if the longer one has up to 16 pixels, of 4 up to 32, of 8 up to
-    64, and so on."""
-    sizes = (*image_shape, *others.values()) if np.ndim(image_shape) == 1 else ()
-    require(
-        len(sizes) == 3 + len(others) and all(is_count(size) for size in sizes),
-        f"image_shape must be (height, width, channels), such as (32, 32, 1), and all "
-        f"sizes at least 1; got image_shape={image_shape}, {others}.",
-    )
-    height, width, _ = image_shape
-    if count := _halvings(height, width):
-        return count
-    candidates = {
-        (h + up, w + right)
-        for unit in (2**k for k in range(1, 14))
-        for h, w in [(height // unit * unit, width // unit * unit)]
-        for up in (0, unit)
-        for right in (0, unit)
-        if _halvings(h + up, w + right)
-        and (h + up == w + right or height != width)  # a square has square neighbours
-    }
-    (a, b), (c, d), *_ = sorted(
-        candidates, key=lambda size: abs(size[0] - height) + abs(size[1] - width)
-    )
-    raise ValueError(
-        f"The networks halve both sides of an image until at most 8 pixels are left, "
-        f"and {height}x{width} does not come out even. The nearest sizes that work "
-        f"are {a}x{b} and {c}x{d}."
-    )
-
-
 def _averaged(name):
     """The attribute of a model that holds the averaged copy of its network `name`."""
     attribute = f"averaged_{name}"
@@ -664,120 +641,7 @@ def _has(network, values):
     )
 
 
-# --- Checks -----------------------------------------------------------------
-
-OPTIONS = {"auto_scale_loss", "jit_compile", "run_eagerly", "steps_per_execution"}
-NO_WEIGHTS = "weighs all images alike: no sample_weight, no class_weight."
-OUT_OF_RANGE = (
-    "Images must be float32 in [0, 1]; this batch runs from {} to {}. Divide "
-    "8-bit images by 255; bring images in [-1, 1] back with (images + 1) / 2."
-)
-NO_CLASS = (
-    "With classes={}, labels must be from 0 to one less; this batch runs from {} to {}."
-)
-NOT_FINITE = (
-    "A loss is no longer finite; this step changed no weight. Try lower learning "
-    "rates, a larger batch, or float32 in place of mixed_float16"
-)
-OTHER_VERSION = (
-    "This {} was saved by another version of its class. Load it with that version and "
-    "save the weights of its networks: model.network.save_weights(...) for each."
-)
-NO_XLA = "XLA cannot compile {}, which this step computes: leave out jit_compile=True."
-EMPTY = "There is no image: at least one is needed."
-ONE_SIZE = (
-    "A list holds images of one size, to form one array: resize them, then "
-    "np.stack(images). Labels are given beside it."
-)
-
-
-def require(condition, message):
-    """Raise ValueError with this message unless the condition holds."""
-    if not condition:
-        raise ValueError(message)
-
-
-def is_count(value):
-    """Whether a value is a whole number from 1."""
-    return isinstance(value, int | np.integer) and value is not True and value > 0
-
-
-def check_seed(seed):
-    """A seed as an integer of Python, or None; ValueError for what is none."""
-    try:
-        number = -1 if isinstance(seed, bool) else operator.index(seed or 0)
-    except TypeError:
-        number = -1
-    require(
-        0 <= number < 2**63,
-        f"A seed is a whole number, 0 or more, below 2**63; got {seed!r}.",
-    )
-    return None if seed is None else number
-
-
-def as_data(data):
-    """Data as Keras takes it, lists of numbers as arrays; ValueError for what can be no
-    data."""
-    if isinstance(data, list | tuple):
-        require(len(data) > 0, EMPTY)
-        try:
-            data = np.asarray(data)
-        except ValueError:
-            raise ValueError(ONE_SIZE) from None
-        data = data if data.dtype.kind not in "US" else str(data.flat[0])
-    if isinstance(data, str | bytes | os.PathLike):
-        raise ValueError(
-            f"Data is an array or a tf.data.Dataset; got the name {str(data)!r}. Load "
-            f"its images first: load_dataset({str(data)!r})."
-        )
-    if isinstance(data, Iterator):  # Keras wants tuples of it
-        return (batch if isinstance(batch, tuple) else (batch,) for batch in data)
-    if hasattr(data, "__array__") and not tf.is_tensor(data):
-        data = np.asarray(data)
-        require(data.dtype != object, ONE_SIZE)
-    readable = hasattr(data, "__iter__") or hasattr(data, "__getitem__")
-    require(
-        readable and not isinstance(data, set),
-        "Data is an array or a tf.data.Dataset, such as load_dataset returns; got "
-        f"{data if data is None else type(data).__name__}.",
-    )
-    return data
-
-
-def look_at(data, check):
-    """Check the form of data where it is known before they are read."""
-    if isinstance(data, tf.data.Dataset):
-        check(data.element_spec)
-        require(data.cardinality() != 0, EMPTY)
-    elif hasattr(data, "shape") or isinstance(data, Mapping):
-        check(data)
-        require(all(len(part) for part in keras.tree.flatten(data)), EMPTY)
-
-
-def check_optimizer(optimizer, variables):
-    """The optimizer, or that of a name; ValueError for what is none, or trains other
-    variables."""
-    try:
-        optimizer = keras.optimizers.get(optimizer)
-    except ValueError:
-        optimizer = None
-    require(
-        optimizer is not None,
-        "An optimizer is one of keras.optimizers, such as Adam(1e-3), or the name of "
-        "one, such as 'adam'; this one is neither.",
-    )
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    trains = inner._trainable_variables if inner.built else variables
-    require(
-        list(map(id, trains)) == list(map(id, variables)),
-        f"This {inner.name} optimizer trains other networks already, or these before "
-        "some were frozen. Give each network, and each model, an optimizer of its own.",
-    )
-    require(
-        not inner.use_ema,
-        "The model averages its weights itself: average_decay in place of use_ema.",
-    )
-    return optimizer
+# --- Optimizers and calls ---------------------------------------------------
 
 
 def _rate(optimizer):
@@ -791,166 +655,11 @@ def _is_fixed(optimizer):
     return isinstance(inner.get_config()["learning_rate"], float)
 
 
-def check_callbacks(callbacks):
-    """ValueError for a callback that cannot work with averages."""
-    swap = any(isinstance(one, keras.callbacks.SwapEMAWeights) for one in callbacks)
-    require(
-        not swap,
-        "SwapEMAWeights exchanges weights for an average that the optimizer keeps; "
-        "this model keeps one itself, and evaluates it. Leave the callback out.",
-    )
-
-
 def _bound(method, *args, **kwargs):
     """The arguments of a call of a method by name, but for the first, self."""
     given = inspect.signature(method).bind(*args, **kwargs).arguments
     given.update(given.pop("kwargs", {}))
     return dict(list(given.items())[1:])
-
-
-def check_counts(**counts):
-    """ValueError for a number that is not a whole one from 1."""
-    for name, value in counts.items():
-        require(
-            is_count(value),
-            f"{name} must be a whole number, 1 or more; got {name}={value!r}.",
-        )
-
-
-def class_counts(classes):
-    """How many values each label has, as a tuple; ValueError for fewer than 2."""
-    sizes = (classes,) if np.ndim(classes) == 0 else tuple(classes)
-    require(
-        all(is_count(size) and size > 1 for size in sizes),
-        "classes is the number of values of the label, at least 2, or a tuple of such "
-        f"numbers; got {classes!r}.",
-    )
-    return sizes
-
-
-def check_built(**networks):
-    """ValueError for what is no network, one that does not know its input, or one that
-    other settings of Keras have built than `usual_settings`."""
-    for name, network in networks.items():
-        kind = type(network).__name__
-        given = getattr(network, "__qualname__", None) or repr(network)
-        require(
-            isinstance(network, keras.Model),
-            f"The {name} must be a keras.Model, such as keras.Sequential([keras.Input("
-            f"shape), ...]); got the {kind} {given:.60}.",
-        )
-        require(
-            getattr(network, "outputs", None),
-            f"The {name} does not know its input yet: begin it with "
-            "keras.Input(shape). A model of a class of your own goes into "
-            "keras.Sequential([keras.Input(shape), model]).",
-        )
-        check_usual(name, network)
-
-
-def check_usual(name, network):
-    """ValueError for a network that other settings of Keras have built than the usual
-    ones: its weights are no float32, or it takes the channels first."""
-    layouts = [getattr(part, "data_format", None) for part in network._flatten_layers()]
-    require(
-        "channels_first" not in layouts,
-        f"A layer of the {name} has data_format='channels_first', but images are (n, "
-        "height, width, channels). Set image_data_format to channels_last in "
-        "keras.json, or keras.config.set_image_data_format('channels_last') first.",
-    )
-    types = {weight.dtype for weight in network.trainable_weights} - {"float32"}
-    require(
-        not types,
-        f"The weights of the {name} must be float32; got {', '.join(sorted(types))}. "
-        "Set floatx to float32 in keras.json, or keras.config.set_dtype_policy("
-        "'float32') first; 'mixed_float16' computes in 16 bits with such weights.",
-    )
-
-
-def check_single(**networks):
-    """ValueError for networks other than from one tensor of floats to one tensor."""
-    check_built(**networks)
-    for name, network in networks.items():
-        plain = all(
-            not isinstance(end, dict) and len(keras.tree.flatten(end)) == 1
-            for end in ends(network)
-        )
-        require(plain, f"The {name} must take one tensor and give one tensor.")
-        dtype = network.inputs[0].dtype
-        require(
-            tf.as_dtype(dtype).is_floating,
-            f"The {name} would round what it is given to {dtype}: begin it with "
-            "keras.Input(shape), which takes floats.",
-        )
-
-
-def ends(network):
-    """What a network takes and what it gives: Keras' symbolic tensors, or a structure
-    of them."""
-    network = getattr(network, "_functional", network)  # that of a Sequential
-    return network.input, network.output
-
-
-def check_logits(**networks):
-    """ValueError for networks with an activation at their end, such as a sigmoid, tanh
-    or softmax, that keeps the output in [-1, 1] or at one sign."""
-    for name, network in networks.items():
-        low, high = output_range(network, draws=24)
-        bounded = low >= 0 or high <= 0 or (low >= -1 and high <= 1)
-        require(
-            not bounded,
-            f"The {name} must give numbers of any sign and size, such as logits, but "
-            f"with whatever weights, it gave {low:.3g} to {high:.3g}. Leave the "
-            "activation at its end out.",
-        )
-
-
-def output_range(network, draws=2):
-    """The lowest and the highest output of a network with large random weights: what
-    its last activation lets through. Afterwards it has its own weights again."""
-    rng = np.random.default_rng(0)
-    inputs = keras.tree.map_structure(
-        lambda x: rng.random([2, *(side or 64 for side in x.shape[1:])], np.float32),
-        ends(network)[0],
-    )
-    variables = network.trainable_variables
-    own = [variable.numpy() for variable in variables]
-    low, high = (np.inf, -np.inf) if variables else (np.nan, np.nan)
-    try:
-        for _ in range(draws):
-            if low < -1 and high > 1:
-                break
-            for variable in variables:
-                scale = 8 / math.sqrt(math.prod(variable.shape[:-1]))
-                variable.assign(rng.normal(0, scale, variable.shape))
-            output = np.asarray(network(inputs), np.float32)
-            low, high = np.minimum(low, output.min()), np.maximum(high, output.max())
-    finally:
-        for variable, value in zip(variables, own, strict=True):
-            variable.assign(value)
-    return low, high
-
-
-def fits(shape, *expected):
-    """Whether a shape may be the expected one; None stands for any length."""
-    return tf.TensorShape(shape).is_compatible_with(expected)
-
-
-def ensure(tensor, condition, message, *values):
-    """The tensor, if a condition holds that the graph finds out; else the message, with
-    the values in place of each {}, as the ValueError of `ImageModel.plain_errors`."""
-    if tf.executing_eagerly():
-        require(condition, message.format(*values))
-        return tensor
-    # No message is put together in the graph: XLA, which drops assertions, cannot.
-    data = [f"<<{message}>>", *values]
-    with tf.control_dependencies([tf.debugging.Assert(condition, data, summarize=-1)]):
-        return tf.identity(tensor)
-
-
-def finite(loss):
-    """The loss, or an error that stops training if it is not finite."""
-    return tf.debugging.check_numerics(loss, NOT_FINITE)
 
 
 # --- Saving and resuming ----------------------------------------------------
@@ -964,143 +673,6 @@ def _arguments(cls, method):
             spec = inspect.getfullargspec(vars(part)[method])
             names += spec.args[1:] + spec.kwonlyargs
     return names
-
-
-ARRAYS = np.ndarray | np.generic | tf.Tensor
-PLAIN = bool | int | float | str | list | tuple | dict | ARRAYS
-LOADABLE = weakref.WeakSet()  # networks that were saved and loaded again, as a trial
-UNSAVED = (
-    "The {} {} cannot be loaded from what is saved: {}. Register its functions and "
-    "classes with keras.saving.register_keras_serializable(), and give a partial plain "
-    "arguments: numbers, strings, tuples, arrays."
-)
-
-
-class Missing:
-    """Stands in a loaded model for a function of the saved one that is not here."""
-
-    def __init__(self, name, saved):
-        self.name, self.saved = name, saved
-
-    def __call__(self, *args, **kwargs):
-        raise ValueError(
-            f"This model was loaded without its {self.name}, {self.saved['text']}. "
-            f"Register it and load again, or give the model a {self.name} again."
-        )
-
-
-def _save(value, name):
-    """An argument as JSON can hold it, with a warning if it will not come back equal. A
-    function that cannot be saved is left out, so that the rest is not lost."""
-    if isinstance(value, Missing):
-        return value.saved
-    layer = isinstance(value, keras.Layer)
-    if layer and value in LOADABLE:
-        return _pack(value)
-    saved, reason, state = None, "", random.getstate()  # of which new layers draw
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            text = json.dumps(_pack(value))
-            saved = json.loads(text)
-            if not _same(_unpack(json.loads(text)), value):  # it uses up its own
-                saved, reason = None, "it would come back changed"
-    except Exception as error:  # of Keras, of JSON, of a class that is loaded
-        reason = str(error).split("Exception encountered: ")[-1].split(". ")[0]
-    finally:
-        random.setstate(state)
-    title = getattr(getattr(value, "func", value), "__qualname__", None) or repr(value)
-    if reason:
-        warnings.warn(UNSAVED.format(name, title, reason), stacklevel=2)
-    elif layer:
-        LOADABLE.add(value)
-    if layer or not callable(value):
-        return saved
-    return {"callable": saved, "text": title}
-
-
-def _load(saved, name):
-    """An argument that was saved; `Missing` for a function that is not here."""
-    if not isinstance(saved, dict) or "callable" not in saved:
-        return _unpack(saved)
-    with contextlib.suppress(Exception):  # of whatever is not here
-        if saved["callable"] is not None:
-            return _unpack(saved["callable"])
-    return Missing(name, saved)
-
-
-def _pack(value):
-    """A value as JSON can hold it; `_unpack` turns it back, `_same` says whether."""
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    if isinstance(value, list):
-        return [_pack(part) for part in value]
-    if isinstance(value, dict):
-        return {key: _pack(part) for key, part in value.items()}
-    if type(value) is tuple:
-        return {"tuple": _pack(list(value))}
-    if type(value) is functools.partial:
-        parts = {"args": list(value.args), "keywords": value.keywords}
-        return {"function": _pack(value.func), **_pack(parts)}
-    if isinstance(value, ARRAYS):
-        array = np.asarray(value)
-        kind = "tensor" if tf.is_tensor(value) else type(value).__name__
-        form = {"dtype": array.dtype.name, "shape": list(array.shape)}
-        return {"array": array.tolist(), "kind": kind, **form}
-    of_keras = str(getattr(value, "__module__", None)).startswith("keras.")
-    if hasattr(value, "__name__") and not of_keras:
-        return {"registered": keras.saving.get_registered_name(value)}
-    known = of_keras or hasattr(value, "get_config") or isinstance(value, slice)
-    require(known, f"a {type(value).__name__} has no get_config")
-    return keras.saving.serialize_keras_object(value)
-
-
-def _unpack(saved):
-    if isinstance(saved, list):
-        return [_unpack(part) for part in saved]
-    if not isinstance(saved, dict):
-        return saved
-    if "class_name" in saved:
-        return keras.saving.deserialize_keras_object(saved)
-    if "registered" in saved:
-        found = keras.saving.get_registered_object(saved["registered"])
-        require(found is not None, f"{saved['registered']} is not registered")
-        return found
-    if "array" in saved:
-        array = np.array(saved["array"], saved["dtype"]).reshape(saved["shape"])
-        kinds = {"tensor": tf.convert_to_tensor, "ndarray": np.asarray}
-        return kinds.get(saved["kind"], lambda array: array[()])(array)
-    parts = {key: _unpack(part) for key, part in saved.items()}
-    if "tuple" in saved:
-        return tuple(parts["tuple"])
-    if "function" in saved:
-        args = parts.get("args", ())
-        return functools.partial(parts["function"], *args, **parts["keywords"])
-    return parts
-
-
-def _same(found, value):
-    if isinstance(found, dict) and isinstance(value, dict):
-        return _same(list(found.items()), list(value.items()))
-    lists = isinstance(found, list) and isinstance(value, list)
-    if lists or type(found) is type(value) is tuple:
-        return len(found) == len(value) and all(map(_same, found, value))
-    if type(found) is not type(value):
-        return False
-    if isinstance(value, functools.partial):
-        found, value = ((p.func, p.args, p.keywords) for p in (found, value))
-        return _same(found, value)
-    if isinstance(value, ARRAYS):
-        found, value = (np.asarray(array) for array in (found, value))
-        return found.dtype == value.dtype and found.tobytes() == value.tobytes()
-    if isinstance(value, keras.Layer | keras.optimizers.Optimizer):
-        return True  # Keras' own care
-    if hasattr(value, "get_config"):
-        found, value = (
-            {key: x for key, x in vars(part).items() if isinstance(x, PLAIN)}
-            for part in (found, value)
-        )
-        return _same(found, value)
-    return found is value or found == value or found != found  # as NaN is
 
 
 class AnyImage(keras.callbacks.Callback):

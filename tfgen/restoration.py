@@ -5,28 +5,30 @@ and Zhang, "FFDNet", 2017, arXiv:1710.04026); all networks add a correction to t
 input (Zhang et al., "DnCNN", 2016, arXiv:1608.03981), which residual blocks without
 normalisation compute (Lim et al., "EDSR", 2017, arXiv:1707.02921). The upscaler ends
 in a sub-pixel convolution (Shi et al., 2016, arXiv:1609.05158). SRGAN: Ledig et al.,
-2016 (arXiv:1609.04802). To use it elsewhere, copy this file with `model.py` and
-`tiles.py` beside it.
+2016 (arXiv:1609.04802). To use it elsewhere, copy this file with `model.py`,
+`checks.py`, `saving.py` and `tiles.py` beside it.
 """
 
 import keras
 import tensorflow as tf
 from keras import layers
 
-from .model import (
-    ImageModel,
+from .checks import (
     check_built,
     check_counts,
     check_logits,
     check_single,
-    copy_of,
     ends,
     ensure,
     finite,
     fits,
-    in_float32,
     output_range,
     require,
+)
+from .model import (
+    ImageModel,
+    copy_of,
+    in_float32,
     usual_settings,
 )
 from .tiles import Tiler

@@ -15,7 +15,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .model import OUT_OF_RANGE, check_counts, require
+from .checks import (
+    OUT_OF_RANGE,
+    check_counts,
+    require,
+)
 
 LUMA = 0.299, 0.587, 0.114  # of red, green and blue (BT.601), as in images.py
 FARTHEST = 256  # pixels that a network may look away for its image to be cut

@@ -3,8 +3,8 @@
 Kingma and Welling, "Auto-Encoding Variational Bayes", 2013 (arXiv:1312.6114);
 Rezende, Mohamed and Wierstra, 2014 (arXiv:1401.4082). All figures are in nats and
 are sums over pixels and latent dimensions, never means, so that they can be
-compared with published ones. To use it elsewhere, copy this file with `model.py`
-beside it.
+compared with published ones. To use it elsewhere, copy this file with `model.py`,
+`checks.py` and `saving.py` beside it.
 """
 
 import math
@@ -15,17 +15,19 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from .model import (
-    ImageModel,
+from .checks import (
     check_counts,
     check_logits,
     check_seed,
     check_single,
     check_sizes,
-    copy_of,
     finite,
-    in_float32,
     require,
+)
+from .model import (
+    ImageModel,
+    copy_of,
+    in_float32,
     usual_settings,
 )
 

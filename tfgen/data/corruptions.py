@@ -16,7 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgen.images import check_images, check_seed
+from tfgen.checks import check_seed
+from tfgen.images import check_images
 
 registered = keras.saving.register_keras_serializable("tfgen")
 

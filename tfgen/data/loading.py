@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.data.ops.iterator_ops import OwnedIterator
 
+from tfgen.checks import check_seed
 from tfgen.data.folder import open_folder
 from tfgen.data.tfds_sets import is_registered, open_named
-from tfgen.images import check_seed
 
 CACHE_LIMIT = 10**9  # bytes of decoded images that `cache=None` keeps in memory
 SHUFFLE_LIMIT = 2 * 10**8  # bytes of decoded images in the buffer of a streamed set

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfgen.images import check_seed
+from tfgen.checks import check_seed
 
 
 def random_patches(images, size, count, *, batch_size=16, seed=0):

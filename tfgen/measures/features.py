@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from tfgen.images import check_images, check_seed
+from tfgen.checks import check_seed
+from tfgen.images import check_images
 from tfgen.model import usual_settings
 
 

@@ -9,7 +9,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tfgen.images import check_seed
+from tfgen.checks import check_seed
 from tfgen.plot.canvas import draw_grid, list_images, make_picture
 from tfgen.plot.display import display_bundle, in_notebook, make_bundle, make_metadata
 from tfgen.writing import check_path, write_whole
