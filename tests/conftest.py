@@ -1,5 +1,6 @@
 """Settings and fixtures that the tests share."""
 
+import contextlib
 import os
 from types import SimpleNamespace
 
@@ -10,20 +11,28 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # two workers may sh
 import pytest
 
 
-@pytest.fixture(params=["float16", "float64"])
-def unusual_settings(request):
+@contextlib.contextmanager
+def settings_of_keras(floatx):
     """Settings that keras.json may hold: another floatx, and channels first."""
     from keras import config
 
-    config.set_floatx(request.param)
-    config.set_dtype_policy(request.param)  # follows floatx only in a new process
+    config.set_floatx(floatx)
+    config.set_dtype_policy(floatx)  # follows floatx only in a new process
     config.set_image_data_format("channels_first")
-    yield request.param
-    assert config.floatx() == config.dtype_policy().name == request.param
-    assert config.image_data_format() == "channels_first"
-    config.set_floatx("float32")
-    config.set_dtype_policy("float32")
-    config.set_image_data_format("channels_last")
+    try:
+        yield
+        assert config.floatx() == config.dtype_policy().name == floatx
+        assert config.image_data_format() == "channels_first"
+    finally:
+        config.set_floatx("float32")
+        config.set_dtype_policy("float32")
+        config.set_image_data_format("channels_last")
+
+
+@pytest.fixture(params=["float16", "float64"])
+def unusual_settings(request):
+    with settings_of_keras(request.param):
+        yield
 
 
 @pytest.fixture(scope="session")

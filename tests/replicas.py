@@ -116,6 +116,31 @@ def test_replicas_draw_noise_of_their_own(two_devices):
     assert len(set(drawn)) == 4
 
 
+@pytest.mark.parametrize("name", ["gan", "vae", "restorer", "adversarial"])
+def test_replicas_train_with_noise_of_their_own(name, two_devices, monkeypatch):
+    with two_devices.scope():
+        model = build(name)
+    drawn = []
+    if hasattr(model, "corruption"):
+        corrupt = model.corruption
+
+        def record(images, seed):
+            drawn.append(tuple(seed.numpy()))
+            return corrupt(images, seed)
+
+        model.corruption = record
+    else:
+        draw = tf.random.stateless_normal
+
+        def record(shape, seed):
+            drawn.append(tuple(seed.numpy()))
+            return draw(shape, seed)
+
+        monkeypatch.setattr(tf.random, "stateless_normal", record)
+    model.fit(dataset(examples(model), 4), **QUIET)  # two steps
+    assert len(set(drawn)) == len(drawn) == 4
+
+
 def test_several_steps_of_the_critic_are_refused(two_devices):
     with two_devices.scope():
         model = MODELS["gan"][0](n_critic=2)

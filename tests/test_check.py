@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -53,6 +54,53 @@ def test_check_names_a_backend_of_the_configuration(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(check.Problem, match=r"Keras runs on torch.*keras\.json"):
         check.check_backend()
+
+
+def keras_folder(tmp_path, **settings):
+    """A folder with a keras.json, for KERAS_HOME."""
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    return str(tmp_path)
+
+
+def test_check_tells_of_settings_that_stop_tensorflow(tmp_path):
+    home = keras_folder(tmp_path, backend="none")
+    result = run("check", KERAS_HOME=home, KERAS_BACKEND="")
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    (line,) = [x for x in result.stdout.splitlines() if "import keras fails" in x]
+    assert line.startswith("PROBLEM") and '{"backend": "none"}' in line
+    assert f"Correct or delete {tmp_path / 'keras.json'}, which holds" in line
+
+
+def test_check_tells_of_settings_that_networks_of_ones_own_do_not_bear(tmp_path):
+    layout = {"image_data_format": "channels_first"}
+    home = keras_folder(tmp_path, floatx="float64", **layout)
+    result = run("check", KERAS_HOME=home)
+    (line,) = [line for line in result.stdout.splitlines() if "settings:" in line]
+    assert result.returncode == 1 and line.startswith("PROBLEM")
+    assert "floatx float64, image_data_format channels_first" in line
+    assert "The networks of tfgen work all the same" in line
+    assert 'Set "floatx": "float32", "image_data_format": "channels_last" in' in line
+
+
+def test_check_names_other_settings(monkeypatch):
+    monkeypatch.setattr("keras.config.epsilon", lambda: 0.5)
+    assert "epsilon 0.5" in check.check_settings()
+    monkeypatch.setenv("KERAS_MAX_EPOCHS", "2")
+    with pytest.raises(check.Problem, match="KERAS_MAX_EPOCHS is 2.*Unset it"):
+        check.check_settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "heeded"),
+    [("", False), ("{broken", False), ("[]", True), ('{"floatx": "float31"}', True)],
+)
+def test_the_fix_names_a_file_of_settings_that_keras_heeds(
+    monkeypatch, tmp_path, content, heeded
+):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert check.find_fix().startswith("Run: python -m pip")  # no file yet
+    (tmp_path / "keras.json").write_text(content)
+    assert ("Correct or delete" in check.find_fix()) == heeded
 
 
 @pytest.mark.parametrize("version", [(3, 10, 9), (3, 14, 0)])

@@ -1,5 +1,6 @@
 """The damage: against Pillow, scipy and what a random distribution must give."""
 
+import inspect
 import io
 from functools import partial
 
@@ -109,6 +110,18 @@ def test_the_channels_and_known_sizes_stay_known_in_a_dataset(corrupt):
     shape = data.element_spec["image"].shape
     assert shape[0] == 2 and shape[-1] == 3
     assert next(iter(data))["image"].shape.is_compatible_with(shape)
+
+
+@pytest.mark.parametrize("corrupt", [*RANDOM, *FIXED])
+def test_options_may_be_numbers_of_numpy(corrupt):
+    numbers = {
+        name: kind(parameter.default)
+        for name, parameter in inspect.signature(corrupt).parameters.items()
+        for kind in [{int: np.int64, float: np.float64}.get(type(parameter.default))]
+        if kind
+    }
+    found, expected = corrupt(photos(), seed=0, **numbers), corrupt(photos(), seed=0)
+    np.testing.assert_array_equal(found["image"], expected["image"])
 
 
 @pytest.mark.parametrize("corrupt", [*RANDOM, *FIXED])

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import settings_of_keras
 
 from tfgen.checks import (
     check_built,
@@ -36,7 +37,9 @@ from tfgen.data.corruptions import (
     downsample,
 )
 from tfgen.data.patches import random_patches  # noqa: F401
-from tfgen.gan import GAN, build_discriminator, build_generator
+from tfgen.gan import GAN, PENALTIES, build_discriminator, build_generator
+from tfgen.gan import LOSSES as gan_losses  # noqa: N811
+from tfgen.measures.features import build_classifier
 from tfgen.model import (
     DataOrder,
     ImageModel,
@@ -46,11 +49,22 @@ from tfgen.model import (
 from tfgen.restoration import (
     AdversarialRestorer,
     Restorer,
+    adversarial_loss,
+    batch_psnr,
     build_denoiser,
+    build_inpainter,
     build_patch_discriminator,
     build_upscaler,
+    discriminator_loss,
 )
-from tfgen.vae import VAE, build_decoder, build_encoder
+from tfgen.vae import (
+    VAE,
+    bernoulli_log_likelihood,
+    build_decoder,
+    build_encoder,
+    gaussian_log_likelihood,
+    kl_divergence,
+)
 
 SHAPE = (16, 16, 1)
 QUIET = dict(verbose=0)
@@ -367,13 +381,48 @@ def compiled(model, **options):
     return model
 
 
+BUILDERS = {
+    build_generator: (SHAPE, 4, 4),
+    build_discriminator: (SHAPE, 4),
+    build_encoder: (SHAPE, 4, 4),
+    build_decoder: (SHAPE, 4, 4),
+    build_denoiser: (1, 4, 1),
+    build_inpainter: (1, 4, 1),
+    build_upscaler: (2, 1, 4, 1),
+    build_patch_discriminator: (1, 4),
+    build_classifier: (SHAPE, 3),
+}
+
+
+@pytest.mark.parametrize("builder", BUILDERS, ids=lambda function: function.__name__)
+@pytest.mark.parametrize("floatx", ["float16", "bfloat16", "float64"])
+def test_networks_are_built_alike_under_any_settings_of_keras(builder, floatx):
+    def outputs():
+        keras.utils.set_random_seed(0)
+        network = builder(*BUILDERS[builder])
+        inputs = keras.tree.map_structure(
+            lambda x: rng.random([size or 16 for size in x.shape], np.float32),
+            getattr(network, "_functional", network).input,
+        )
+        return [np.array(x(inputs)) for x in (network, copy_of(network))]
+
+    rng = np.random.default_rng(0)
+    expected = outputs()
+    rng = np.random.default_rng(0)
+    with settings_of_keras(floatx):
+        found = outputs()
+    assert_equal(found, expected)
+    assert all(output.dtype == np.float32 for output in found)
+
+
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "toy"])
-def test_models_train_alike_under_any_settings_of_keras(
-    unusual_settings, name, tmp_path
-):
+def test_models_train_under_any_settings_of_keras(unusual_settings, name, tmp_path):
     model = compiled(MODELS[name][0](), run_eagerly=True)
     before = [v.numpy() for v in model.trainable_variables]
-    assert {v.dtype for v in model.trainable_variables} == {"float32"}
+    assert {x.dtype for x in [*model.trainable_variables, *model.metrics]} == {
+        "float32"
+    }
+    assert model.compute_dtype == "float32"
     data = dataset(examples(model))
     history = model.fit(data, validation_data=data, **QUIET).history
     model.fit(*examples(model), **QUIET)
@@ -384,7 +433,7 @@ def test_models_train_alike_under_any_settings_of_keras(
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     loaded.run_eagerly = True
     expected = model.evaluate(data, **QUIET)
-    assert loaded.evaluate(data, **QUIET) == pytest.approx(expected, rel=1e-2)
+    assert loaded.evaluate(data, **QUIET) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("shared", ["restorer"], indirect=True)
@@ -396,6 +445,13 @@ def test_a_saved_model_is_loaded_under_another_policy(model, tmp_path):
     finally:
         keras.config.set_dtype_policy("float32")
     assert_equal(state(loaded), state(model))
+
+
+def test_a_loss_object_of_keras_serves_under_any_settings(unusual_settings):
+    model = restorer()
+    model.compile(loss=keras.losses.Huber(), run_eagerly=True)
+    assert np.isfinite(model.fit(pictures(), **QUIET).history["loss"]).all()
+    assert model.pixel_loss(pictures(), pictures()).dtype == tf.float32
 
 
 OF_ONES_OWN = {
@@ -472,6 +528,36 @@ def test_a_conditional_discriminator_of_ones_own_may_end_in_16_bits():
         model.fit(*examples(model), **QUIET)
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+def judge(images):
+    return tf.reduce_sum(tf.square(images), axis=(1, 2, 3))[:, None]
+
+
+LOSSES = {
+    *(loss for pair in gan_losses.values() for loss in pair),
+    *(penalty for penalty, _ in PENALTIES.values()),
+    *(adversarial_loss, discriminator_loss, batch_psnr),
+    *(kl_divergence, bernoulli_log_likelihood, gaussian_log_likelihood),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_losses_take_any_float_type_as_float32(loss, dtype):
+    rng = np.random.default_rng(0)
+    names = inspect.signature(loss).parameters
+    given = {
+        name: judge if name == "judge" else rng.random((2, 3, 3, 1)).astype(kind)
+        for name, kind in zip(names, ("float32", dtype, "float32", dtype), strict=False)
+    }
+    expected = {
+        name: value if name == "judge" else tf.constant(value, "float32")
+        for name, value in given.items()
+    }
+    for found in (loss(**given), loss(*given.values()), tf.function(loss)(**given)):
+        assert found.dtype == tf.float32
+        np.testing.assert_allclose(found, loss(**expected), rtol=1e-5)
 
 
 # --- XLA ---

@@ -51,6 +51,16 @@ def test_denoise(here, capsys, asked, photo, name):
     assert printed.out.endswith(" s, sigma 20.0\n") and printed.out.count("\n") == 1
 
 
+def test_settings_of_keras_change_nothing(here, unusual_settings):
+    build_restorer.cache_clear()
+    make_mask(COLOR.shape[:2])
+    for options in ("denoise", "upscale --scale 2", "inpaint --mask mask.png"):
+        command = f"restore color.png --task {options} -o out.png --force"
+        assert main(command.split()) == 0
+    build_restorer.cache_clear()
+    assert read("out.png").shape == COLOR.shape
+
+
 @pytest.mark.parametrize("option", ["", "--sigma auto"])
 def test_the_noise_is_estimated(here, capsys, option):
     assert main(f"restore grey.png --task denoise {option} -o out.png".split()) == 0

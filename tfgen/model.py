@@ -511,10 +511,7 @@ class ImageModel(keras.Model):
     def from_config(cls, config):
         known = {*_arguments(cls, "__init__"), "name", "trainable", "dtype"}
         require(set(config) <= known, OTHER_VERSION.format(cls.__name__))
-        with usual_settings():
-            return cls(
-                **{name: load_value(value, name) for name, value in config.items()}
-            )
+        return cls(**{name: load_value(value, name) for name, value in config.items()})
 
     def get_compile_config(self):
         if self.compiled:
@@ -587,7 +584,6 @@ def in_float32(loss):
     return decorated
 
 
-@usual_settings()
 def copy_of(network):
     """A network with the same layers and weights that is not trained."""
     try:

@@ -201,7 +201,7 @@ def downsample(images, seed=None, scale=4, round_to_bytes=True):
             f"to multiples of {scale} first."
         )
     small = tf.image.resize(
-        images, tf.shape(images)[1:3] // scale, "bicubic", antialias=True
+        images, tf.shape(images)[1:3] // int(scale), "bicubic", antialias=True
     )
     if round_to_bytes:
         small = tf.round(tf.clip_by_value(small, 0.0, 1.0) * 255.0) / 255.0
