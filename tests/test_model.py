@@ -1698,6 +1698,7 @@ NO_DATA = {  # what is no data, and what is to be read about it
     "nothing": (None, "array or a tf.data.Dataset.*got None"),
     "number": (3, "array or a tf.data.Dataset.*got int"),
     "function": (pictures, "array or a tf.data.Dataset.*got function"),
+    "class": (np.ndarray, "array or a tf.data.Dataset.*got type"),
     "set": ({1.0, 2.0}, "array or a tf.data.Dataset.*got set"),
     "tuple": ((pictures(), pictures()), r"fit\(images, labels\)"),
     "sizes": ([pictures()[0], pictures()[0, :8]], "one size.*resize"),
@@ -1746,6 +1747,46 @@ def test_calls_speak_as_plainly_as_fit(name, method):
     with pytest.raises(ValueError, match=message) as error:
         getattr(model, method)(wrong)
     assert len(str(error.value)) < 250 and "encountered" not in str(error.value)
+
+
+NO_LABELS = {
+    "name": ("labels", "got string"),
+    "one-hot": (np.eye(3)[[0, 1, 2, 0, 1, 2, 0, 1]], "np.argmax"),
+    "ragged": ([[1], [1, 2]], "one array of integers"),
+    "dictionary": ({"label": [1]}, "one array of integers"),
+    "dataset": (tf.data.Dataset.range(8), "one array of integers.*zip"),
+}
+
+
+@pytest.mark.parametrize("case", NO_LABELS)
+def test_what_is_no_labels_is_refused_with_its_cure(case):
+    labels, message = NO_LABELS[case]
+    model = build("gan", classes=3)
+    for method in (model.fit, model.evaluate, model.train_on_batch):
+        with pytest.raises(ValueError, match=message):
+            method(pictures(), labels)
+
+
+def generated(*batches, shape):
+    signature = tf.TensorSpec(shape, tf.float32)
+    return tf.data.Dataset.from_generator(
+        lambda: iter(batches), output_signature=signature
+    )
+
+
+def test_a_dataset_of_unknown_shapes_is_checked_as_it_is_read():
+    model = build("vae", eager=False)
+    right, narrow = pictures(), pictures(width=8)
+    loose = None, None, None, 1
+    model.fit(generated(right, shape=loose), **QUIET)
+    for data, message in (
+        (generated(right, narrow, shape=loose), "built for images of .16 16 1.*16 8 1"),
+        (generated(right[:0], shape=loose), "at least one is needed"),
+        (generated(right, shape=None), "output_signature"),
+    ):
+        for method in (model.fit, model.evaluate):
+            with pytest.raises(ValueError, match=message):
+                method(data, **QUIET)
 
 
 def empty(data):

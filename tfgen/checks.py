@@ -20,6 +20,10 @@ OUT_OF_RANGE = (
     "Images must be float32 in [0, 1]; this batch runs from {} to {}. Divide "
     "8-bit images by 255; bring images in [-1, 1] back with (images + 1) / 2."
 )
+SIZE = (
+    "The networks are built for images of {}; this batch has images of {}. Resize the "
+    "images, or build the networks for theirs."
+)
 NO_CLASS = (
     "With classes={}, labels must be from 0 to one less; this batch runs from {} to {}."
 )
@@ -182,21 +186,39 @@ def as_data(data):
         data = data if data.dtype.kind not in "US" else str(data.flat[0])
     if isinstance(data, str | bytes | os.PathLike):
         raise ValueError(
-            f"Data is an array or a tf.data.Dataset; got the name {str(data)!r}. Load "
-            f"its images first: load_dataset({str(data)!r})."
+            "Data is an array or a tf.data.Dataset; got the name "
+            f"{os.fsdecode(data)!r}. Load its images first: "
+            f"load_dataset({os.fsdecode(data)!r})."
         )
     if isinstance(data, Iterator):  # Keras wants tuples of it
         return (batch if isinstance(batch, tuple) else (batch,) for batch in data)
-    if hasattr(data, "__array__") and not tf.is_tensor(data):
+    kind = type(data).__name__
+    bare = hasattr(data, "shape") and not hasattr(data, "dtype")
+    bare = (bare or hasattr(data, "__array__")) and not isinstance(data, type)
+    if bare and not tf.is_tensor(data):
         data = np.asarray(data)
         require(data.dtype != object, ONE_SIZE)
     readable = hasattr(data, "__iter__") or hasattr(data, "__getitem__")
     require(
-        readable and not isinstance(data, set),
+        readable and not isinstance(data, set | type),
         "Data is an array or a tf.data.Dataset, such as load_dataset returns; got "
-        f"{data if data is None else type(data).__name__}.",
+        f"{None if data is None else kind}.",
     )
     return data
+
+
+def as_labels(labels):
+    """Labels as an array or tensor; ValueError for what can be none."""
+    try:
+        labels = labels if tf.is_tensor(labels) else np.asarray(labels)
+    except ValueError:
+        labels = np.array(None)
+    require(
+        tf.is_tensor(labels) or labels.dtype != object,
+        "Labels form one array of integers. Those of a tf.data.Dataset go with its "
+        "images: tf.data.Dataset.zip(images, labels).",
+    )
+    return labels
 
 
 def look_at(data, check):

@@ -25,7 +25,9 @@ from .checks import (
     OPTIONS,
     OTHER_VERSION,
     OUT_OF_RANGE,
+    SIZE,
     as_data,
+    as_labels,
     check_callbacks,
     check_optimizer,
     check_seed,
@@ -231,10 +233,12 @@ class ImageModel(keras.Model):
         """
         name = type(self).__name__
         unused = {"loss", "loss_weights", "metrics", "weighted_metrics"} & set(kwargs)
+        unused = ", ".join(sorted(unused))
         require(not unused, f"A {name} has metrics and losses of its own: no {unused}.")
-        if unknown := sorted(set(kwargs) - OPTIONS):
-            known = ", ".join([*_arguments(type(self), "compile"), *sorted(OPTIONS)])
-            raise TypeError(f"{name}.compile takes {known}; got {', '.join(unknown)}.")
+        if unknown := ", ".join(sorted(set(kwargs) - OPTIONS)):
+            own = dict.fromkeys(_arguments(type(self), "compile"))
+            known = ", ".join([*own, *sorted(OPTIONS)])
+            raise TypeError(f"{name}.compile takes {known}; got {unknown}.")
         super().compile(optimizer, **{"jit_compile": False, **kwargs})
         for argument in _arguments(type(self), "__init__"):
             require(hasattr(self, argument), f"To be saved, keep it: self.{argument}.")
@@ -270,10 +274,18 @@ class ImageModel(keras.Model):
             f"{name} takes images alone, but the data holds labels too. Leave them "
             "out: fit(images), or dataset.map(lambda image, label: image).",
         )
+        wanted = 'x["image"]', "images alone"
+        if self.classes:
+            wanted = '(x["image"], x["label"])', "images and labels"
         require(
             hasattr(images, "shape"),
-            f"{name} takes images alone, but the data is a {type(images).__name__}. "
-            'Take the images out of it: dataset.map(lambda x: x["image"]).',
+            f"{name} takes {wanted[1]}, but the data is a {type(images).__name__}. "
+            f"Take the images out of it: dataset.map(lambda x: {wanted[0]}).",
+        )
+        require(
+            tf.TensorShape(images.shape).rank is not None,
+            "The dataset does not tell the shape of its images: give "
+            "tf.data.Dataset.from_generator an output_signature with one.",
         )
         sides = zip(self.image_shape, ("height", "width", "channels"), strict=True)
         require(
@@ -303,11 +315,14 @@ class ImageModel(keras.Model):
         right = (
             fits(labels.shape, None, count) or count == 1 and fits(labels.shape, None)
         )
+        hint = ""
+        if fits(labels.shape, None, sum(self.classes)) and count == 1:
+            hint = " One-hot labels become integers with np.argmax(labels, axis=-1)."
         require(
             right and tf.as_dtype(labels.dtype).is_integer,
             f"With classes={self.classes}, labels are integers of shape "
             f"{'(n,)' if count == 1 else f'(n, {count})'}; got "
-            f"{tf.as_dtype(labels.dtype).name} of shape {labels.shape}.",
+            f"{tf.as_dtype(labels.dtype).name} of shape {labels.shape}.{hint}",
         )
 
     def check_labels(self, labels):
@@ -322,6 +337,10 @@ class ImageModel(keras.Model):
         """Images and labels (n, k) of one batch, their form and range checked."""
         images, labels = self.check_form(data)
         images = tf.cast(images, tf.float32)
+        images = ensure(images, tf.size(images) > 0, EMPTY)
+        if None in images.shape[1:] and None not in self.image_shape:
+            sizes = tf.constant(self.image_shape), tf.shape(images)[1:]
+            images = ensure(images, tf.reduce_all(sizes[0] == sizes[1]), SIZE, *sizes)
         low, high = tf.reduce_min(images), tf.reduce_max(images)
         images = ensure(images, (low >= 0) & (high <= 1), OUT_OF_RANGE, low, high)
         if not self.classes:
@@ -337,6 +356,10 @@ class ImageModel(keras.Model):
     def batches(self, data, size):
         """Batches, of form checked, of an array or a `tf.data.Dataset` of images."""
         data, _ = self.ready(self.check_form, data)
+        require(
+            isinstance(data, tf.data.Dataset) or hasattr(data, "shape"),
+            f"An array or a tf.data.Dataset is needed here; got {type(data).__name__}.",
+        )
         with self.plain_errors():
             if not isinstance(data, tf.data.Dataset):
                 data = tf.data.Dataset.from_tensor_slices(data).batch(size)
@@ -380,7 +403,7 @@ class ImageModel(keras.Model):
             "if the model has classes, beside them: fit(images, labels).",
         )
         x = as_data(x)
-        y = y if y is None or tf.is_tensor(y) else np.asarray(y)
+        y = y if y is None else as_labels(y)
         look_at(x, lambda x: check(x if y is None else (x, y)))
         return x, y
 
