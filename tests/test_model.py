@@ -1774,6 +1774,7 @@ def generated(*batches, shape):
     )
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_a_dataset_of_unknown_shapes_is_checked_as_it_is_read():
     model = build("vae", eager=False)
     right, narrow = pictures(), pictures(width=8)
