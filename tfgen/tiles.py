@@ -169,15 +169,15 @@ class Tiler:
 
     @functools.cached_property
     def function(self):
-        """The network as one graph for all sizes; as one for each size, if it holds a
-        layer that must know it."""
+        """The network as one graph for all sizes; as it is, if a layer must know
+        them."""
         inputs = self.network.input.items()
         shapes = {name: tf.TensorSpec(x.shape, tf.float32) for name, x in inputs}
         try:
             function = tf.function(self.network, input_signature=[shapes])
             function.get_concrete_function()
         except Exception:  # a layer can raise anything
-            return tf.function(self.network)
+            return self.network
         return function
 
     # --- What is measured ---
@@ -221,35 +221,43 @@ class Tiler:
 
     def measure_reach(self):
         """At most how many pixels away from its place an output pixel is influenced;
-        infinite if that is far, or if the result depends on the place itself.
+        infinite if that is far, or if the result depends on the place itself."""
+        unit = self.form[1]
+        lengths = [coprime(math.ceil(n / unit)) * unit for n in (64, FARTHEST)]
+        for near in lengths:  # nearly all networks look less far than the first
+            reach = self.look(near, lengths[-1])
+            if reach < near:
+                break
+        return reach if reach <= FARTHEST else math.inf
 
-        A strip of noise is restored alone, and with more image at one of its ends: NaN,
-        which nearly all that is computed from it inherits, or values so large that they
-        leave traces. Where the results agree, the network does not see that end.
+    def look(self, near, far):
+        """How many of `near` rows or columns of noise come out otherwise if `far` more
+        lie before or behind them.
+
+        These are NaN, which nearly all that is computed from it inherits, or values so
+        large that they leave traces.
         """
         (scale, unit), reach = self.form, 0
         fills = np.reshape([np.nan, 1000], (2, 1, 1, 1))
-        count = math.ceil(FARTHEST / unit)
-        while math.gcd(count, 30) > 1:  # no multiple that the network may pad to itself
-            count += 1
-        length = count * unit
-        for axis in [n for n in (1, 2) if not self.fixed[n - 1]]:
-            size = [round_up(32, unit)] * 2
-            size[axis - 1] = length
-            strip = self.draw(size)
-            alone = np.moveaxis(self.run_on_cpu(strip), axis, 0)
-            for step in (1, -1):  # more image before the strip, and behind it
-                longer = {key: np.repeat(x, 2, axis=0) for key, x in strip.items()}
-                for key, x in longer.items():
-                    if x.ndim == 4:
-                        parts = [fills * (x - 0.5), x][::step]
-                        longer[key] = np.concatenate(parts, axis)
-                other = np.moveaxis(self.run_on_cpu(longer), axis, 0)
-                other = other[::step][scale * length :]
-                differs = ~np.isclose(other, alone[::step], rtol=1e-5, atol=1e-5)
-                rows = np.nonzero(differs.any((1, 2, 3)))[0] + 1
-                reach = max(reach, math.ceil(rows.max(initial=0) / scale))
-        return reach if reach <= FARTHEST else math.inf
+        for axis, count in itertools.product((1, 2), (near, -near)):
+            if self.fixed[axis - 1]:
+                continue
+            size = [round_up(16, unit)] * 2
+            size[axis - 1] = near + far
+            strip, longer = self.draw(size), {}
+            for key, x in strip.items():
+                longer[key] = np.repeat(x, 2, axis=0)
+                if x.ndim == 4:
+                    strip[key] = cut_end(x, axis, count)
+                    longer[key] = fills * (x - 0.5)
+                    cut_end(longer[key], axis, count)[:] = strip[key]
+            alone = self.run_on_cpu(strip)
+            other = cut_end(self.run_on_cpu(longer), axis, scale * count)
+            differs = ~np.isclose(other, alone, rtol=1e-5, atol=1e-5)
+            rows = np.nonzero(differs)[axis]
+            depths = rows + 1 if count < 0 else scale * near - rows
+            reach = max(reach, math.ceil(depths.max(initial=0) / scale))
+        return reach
 
     def draw(self, size):
         """Noise for all that the network takes, its images of a size."""
@@ -264,7 +272,7 @@ class Tiler:
     def run_on_cpu(self, noise):
         """The network's result; others round in ways that depend on the size."""
         with tf.device("CPU"):
-            return tf.cast(self.network(noise), tf.float32).numpy()
+            return tf.cast(self.function(noise), tf.float32).numpy()
 
 
 # --- Windows ----------------------------------------------------------------
@@ -289,6 +297,18 @@ def cut_side(side, tile, multiple, overlap):
 
 def round_up(size, multiple):
     return math.ceil(size / multiple) * multiple
+
+
+def coprime(count):
+    """The next number that 2, 3 and 5 do not divide: of so many units, no network that
+    pads its images to a multiple of its own takes them as they are."""
+    return count if math.gcd(count, 30) == 1 else coprime(count + 1)
+
+
+def cut_end(x, axis, count):
+    """The first rows or columns of an array or, for a negative count, the last."""
+    part = slice(count) if count > 0 else slice(count, None)
+    return x[(slice(None),) * axis + (part,)]
 
 
 def mirror(window, side):
