@@ -415,6 +415,7 @@ TILED_NETWORKS = {
     "max pooling": lambda: unet(3),
     "max pooling, five times": lambda: unet(5),
     "max pooling by 3": lambda: unet(2, times=3),
+    "max pooling by 3, three times": lambda: unet(3, times=3),
     "max pooling, no stride": lambda: own(same(), L.MaxPooling2D(9, 1, "same")),
     "max pooling in a layer of one's own": lambda: own(
         same(), Around(lambda x: tf.nn.max_pool2d(x, 11, 1, "SAME")), same()
@@ -542,6 +543,64 @@ def test_the_reach_is_that_of_the_farthest_look(monkeypatch):
     assert (
         reach(same(3, dilation_rate=70)) == reach(same(3, dilation_rate=90)) == np.inf
     )
+
+
+def test_faint_looks_are_seen():
+    """Whatever the weights are: NaN remains NaN."""
+    network = own(*[same() for _ in range(20)])
+    for factor in (1, 0.3, 0.01):
+        network.set_weights([factor * weight for weight in network.get_weights()])
+        assert Tiler(network).measure_reach() == 20
+    squeeze = Around(lambda x: x * tf.reduce_mean(x, (1, 2), keepdims=True))
+    faint = own(same(), same(), squeeze, L.Rescaling(1e-6), same())
+    assert Tiler(faint).measure_reach() == np.inf
+    options = tf.config.optimizer.get_experimental_options()
+    assert options.get("remapping", True)  # as it was
+
+
+def test_only_images_larger_than_a_tile_have_the_reach_measured(monkeypatch):
+    tiler, lengths = Tiler(own(same(), strided(2), transposed(2))), []
+    look = tiler.look
+
+    def record(*lengths_):
+        lengths.append(lengths_)
+        return look(*lengths_)
+
+    monkeypatch.setattr(tiler, "look", record)
+    tiler.restore(np.zeros((1, 32, 29), np.float32)[0], tile=32)
+    tiler.restore(np.zeros((64, 500), np.float32))
+    assert lengths == []
+    for size in [(33, 20), (64, 70), (20, 40)]:
+        tiler.restore(np.zeros(size, np.float32), tile=32)
+    ((near, far),) = lengths  # once, on the short strip
+    assert near < 100 < FARTHEST < far
+
+
+def test_a_network_for_single_images_restores_batches_and_colour():
+    image = keras.Input((None, None, 1), batch_size=1, name="image")
+    network = keras.Model({"image": image}, L.Conv2D(1, 3, padding="same")(image))
+    compare_tiles(network, [(75, 200)])
+    color = np.random.default_rng(0).random((2, 20, 30, 3), np.float32)
+    assert Tiler(network).restore(color).shape == color.shape
+
+
+@pytest.mark.parametrize("name, shape", [("sigma", (None, None, 1)), ("mask", (1,))])
+def test_what_a_network_is_told_in_another_shape_is_refused(name, shape):
+    told = keras.Input(shape, name=name)
+    image = keras.Input((None, None, 1), name="image")
+    tiler = Tiler(keras.Model({"image": image, name: told}, L.Conv2D(1, 1)(image)))
+    known = {name: 5 if name == "sigma" else np.zeros((20, 30))}
+    with pytest.raises(
+        ValueError, match=rf"wants {name} of shape \(None, .*\(n, .*1\)"
+    ):
+        tiler.restore(np.zeros((20, 30), np.float32), **known)
+
+
+def test_colour_in_a_network_for_two_channels_is_refused():
+    image = keras.Input((None, None, 2), name="image")
+    tiler = Tiler(keras.Model({"image": image}, L.Conv2D(2, 1)(image)))
+    with pytest.raises(ValueError, match="images of 2 channels; this one has 3"):
+        tiler.restore(np.zeros((20, 30, 3), np.float32))
 
 
 def test_the_reach_is_measured_anew_for_other_weights(monkeypatch):

@@ -103,6 +103,10 @@ class Tiler:
         check_range(batch, margin)
         if "mask" in known:
             known["mask"] = check_mask(known["mask"], batch)
+        for name, values in known.items():
+            wanted, given = self.network.input[name].shape, ("n", *values.shape[1:])
+            fits = len(wanted) == len(given) and wanted[-1] in (None, given[-1])
+            require(fits, OTHER_SHAPE.format(name, wanted, str(given).replace("'", "")))
         return known
 
     def restore_tile(self, restored, image, told, ensemble, y, x):
@@ -145,6 +149,7 @@ class Tiler:
         if channels == 1:  # grey for a network of several channels
             repeated = {**damaged, "image": tf.repeat(image, self.channels, axis=-1)}
             return self.run(repeated)[0].numpy().mean(-1, float, keepdims=True)
+        require(self.channels == 1, OTHER_CHANNELS.format(self.channels, channels))
         if self.scale > 1:
             luma = tf.reduce_sum(image * LUMA, axis=-1, keepdims=True)
             size = self.scale * np.array(image.shape[1:3])
@@ -172,7 +177,7 @@ class Tiler:
         """The network as one graph for all sizes; as it is, if a layer must know
         them."""
         inputs = self.network.input.items()
-        shapes = {name: tf.TensorSpec(x.shape, tf.float32) for name, x in inputs}
+        shapes = {k: tf.TensorSpec((None, *x.shape[1:]), tf.float32) for k, x in inputs}
         try:
             function = tf.function(self.network, input_signature=[shapes])
             function.get_concrete_function()
@@ -185,7 +190,7 @@ class Tiler:
     @functools.cached_property
     def form(self):
         """The scale, and the number that height and width must be multiples of."""
-        for unit in range(8, 129, 8):
+        for unit in sorted([25, 27, *range(8, 129, 8)]):  # 5 * 5, 3 * 3 * 3
             sizes = [(unit, 2 * unit), (2 * unit, unit), (3 * unit, 3 * unit)]
             scale = self.measure_scale(sizes[0])
             if scale and all(self.measure_scale(size) == scale for size in sizes[1:]):
@@ -271,8 +276,13 @@ class Tiler:
 
     def run_on_cpu(self, noise):
         """The network's result; others round in ways that depend on the size."""
-        with tf.device("CPU"):
-            return tf.cast(self.function(noise), tf.float32).numpy()
+        options = tf.config.optimizer.get_experimental_options()
+        tf.config.optimizer.set_experimental_options({"remapping": False})
+        try:  # operations that are made one, such as a convolution and ReLU, lose NaN
+            with tf.device("CPU"):
+                return tf.cast(self.function(noise), tf.float32).numpy()
+        finally:
+            tf.config.optimizer.set_experimental_options({"remapping": True, **options})
 
 
 # --- Windows ----------------------------------------------------------------
@@ -397,6 +407,8 @@ TOO_LARGE = (
     "The image is {} x {} pixels, but the network takes {} x {} and no larger ones. "
     "Build it for keras.Input((None, None, channels))."
 )
+OTHER_SHAPE = "The network wants {} of shape {}, but is told it in shape {}."
+OTHER_CHANNELS = "The network restores images of {} channels; this one has {}."
 ODD_SIZE = "The network cannot restore {} x {} pixels, though it does restore fewer."
 NO_SCALE = (
     "A network must make an image of as many channels as the damaged one, as large or "
