@@ -117,6 +117,7 @@ SMALL = RNG.integers(0, 255, (8, 8, 1))
     [
         (1, None, 8, {}, "whether 0 is black or white"),
         (1, None, 16, {}, "whether 0 is black or white"),
+        (3, RGB, 8, {254: [1]}, "a small preview in front of the photo"),
         (1, BLACK_IS_0, 8, SIGNED, "not 8- or 16-bit numbers"),
         (1, BLACK_IS_0, 16, SIGNED, "not 8- or 16-bit numbers"),
         (1, BLACK_IS_0, 32, {}, "not 8- or 16-bit numbers"),

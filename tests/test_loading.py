@@ -420,6 +420,16 @@ def test_it_is_a_dataset_like_any_other(folder):
     assert count(dataset) == 12
 
 
+def test_another_tensorflow_has_loops_of_its_own(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tfgen.data.loops", None)  # as if it failed
+    dataset = load_dataset(folder, image_size=8, labels=True)
+    assert dataset.class_names == ["even", "odd"]
+    assert sum(len(labels) for _, labels in dataset) == 24
+    truncate(folder / "even" / "02.png")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="even.02.png"):
+        list(load_dataset(folder, image_size=8))
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows allows fewer names")
 @pytest.mark.parametrize("damaged", [False, True])
 @pytest.mark.parametrize("name", ["日本.png", "a\nb.png", os.fsdecode(b"caf\xe9.png")])
