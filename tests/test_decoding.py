@@ -289,9 +289,14 @@ def test_a_deep_pgm_is_read_in_its_own_range():
 
 
 def test_other_deep_numbers_are_refused(tmp_path):
-    path = tmp_path / "sky.fits"
     cards = {"SIMPLE": "T", "BITPIX": 16, "NAXIS": 2, "NAXIS1": 2, "NAXIS2": 2}
     head = "".join(f"{name:8}= {value:>20}".ljust(80) for name, value in cards.items())
-    path.write_bytes((head + "END").ljust(2880).encode() + bytes(2880))
-    with pytest.raises(ValueError, match="not 8- or 16-bit numbers; save it as"):
-        read_photo(path)
+    files = {
+        "sky.fits": (head + "END").ljust(2880).encode() + bytes(2880),
+        "floats.pfm": b"Pf\n2 2\n-1.0\n" + bytes(16),
+    }
+    for name, content in files.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="not 8- or 16-bit numbers; save it as"):
+            read_photo(path)

@@ -107,8 +107,8 @@ def _mend_transparency(info, layout):
 
 def _find_doubts(image):
     not_integers = "its pixels are not 8- or 16-bit numbers"
-    deep = image.mode.startswith(("I", "F"))
-    if deep and image.format not in ("PNG", "TIFF", "JPEG2000", "PPM"):
+    safe = image.format in ("PNG", "TIFF", "JPEG2000", "PPM")
+    if image.mode == "F" or (image.mode.startswith("I") and not safe):
         yield not_integers
     if image.format in ("JPEG", "MPO") and image.mode == "CMYK":
         if image.info.get("adobe_transform") not in (0, 2):  # Adobe's full ink is 0
