@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -502,6 +503,15 @@ def test_a_large_folder_starts_at_once(tmp_path):
 def test_errors_name_the_fix(glyphs, source, options, message):
     with pytest.raises(ValueError, match=message):
         load_dataset(source, **options)
+
+
+def test_a_folder_with_the_name_of_a_dataset(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "photos" / "a.png", np.zeros((8, 8), np.uint8))
+    for source in ("./photos", "photos/", Path("photos"), str(tmp_path / "photos")):
+        assert len(load_dataset(source, image_size=8)) == 1
+    with pytest.raises(FileNotFoundError, match="no folder 'nowhere'"):
+        load_dataset("nowhere/", image_size=8)
 
 
 def test_folder_errors(folder, tmp_path):

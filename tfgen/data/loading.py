@@ -40,7 +40,7 @@ def load_dataset(
         An embedded dataset (``"glyphs"``, ``"glyphs/color_64"``, ``"photos"``), the
         name of any TensorFlow Datasets set (``"cifar10"``), or a folder of images
         (png, jpg, webp, bmp, gif, tif). A name wins over a folder that is called
-        the same; write ``"./photos"`` for the folder.
+        the same; write ``"photos/"`` for the folder.
     split : str
         ``"train"``, ``"test"``, a slice such as ``"train[:80%]"``. In a folder,
         ``"train"`` is the sub-folder of that name if there is one and all images
@@ -215,7 +215,9 @@ def _as_folder(source):
             f"{source!r}."
         )
     path = Path(source).expanduser()
-    looks_like_path = isinstance(source, Path) or re.match(r"[.~/\\]|\w:\\", source)
+    looks_like_path = isinstance(source, Path) or re.match(
+        r"[.~/\\]|\w:\\|.*[/\\]$", source
+    )
     if path.is_dir() and (looks_like_path or not is_registered(source)):
         return path
     if looks_like_path:
