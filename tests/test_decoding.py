@@ -117,6 +117,7 @@ SMALL = RNG.integers(0, 255, (8, 8, 1))
     [
         (1, None, 8, {}, "whether 0 is black or white"),
         (1, None, 16, {}, "whether 0 is black or white"),
+        (3, RGB, 8, {254: [1]}, "a small preview in front of the photo"),
         (1, BLACK_IS_0, 8, SIGNED, "not 8- or 16-bit numbers"),
         (1, BLACK_IS_0, 16, SIGNED, "not 8- or 16-bit numbers"),
         (1, BLACK_IS_0, 32, {}, "not 8- or 16-bit numbers"),
@@ -288,9 +289,14 @@ def test_a_deep_pgm_is_read_in_its_own_range():
 
 
 def test_other_deep_numbers_are_refused(tmp_path):
-    path = tmp_path / "sky.fits"
     cards = {"SIMPLE": "T", "BITPIX": 16, "NAXIS": 2, "NAXIS1": 2, "NAXIS2": 2}
     head = "".join(f"{name:8}= {value:>20}".ljust(80) for name, value in cards.items())
-    path.write_bytes((head + "END").ljust(2880).encode() + bytes(2880))
-    with pytest.raises(ValueError, match="not 8- or 16-bit numbers; save it as"):
-        read_photo(path)
+    files = {
+        "sky.fits": (head + "END").ljust(2880).encode() + bytes(2880),
+        "floats.pfm": b"Pf\n2 2\n-1.0\n" + bytes(16),
+    }
+    for name, content in files.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="not 8- or 16-bit numbers; save it as"):
+            read_photo(path)

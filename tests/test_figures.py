@@ -240,6 +240,7 @@ def test_figures_are_written(tmp_path, monkeypatch, show, name):
     ("path", "reason"),
     [
         ("a.xyz", "the name must end in one of .*, .png, "),
+        ("a.pgf", "the name must end in one of .*, .png, "),
         ("./no/a.png", "its folder does not exist"),
         ("folder.png", "it is a folder"),
         ("file/a.png", "Not a directory"),

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -420,6 +421,16 @@ def test_it_is_a_dataset_like_any_other(folder):
     assert count(dataset) == 12
 
 
+def test_another_tensorflow_has_loops_of_its_own(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tfgen.data.loops", None)  # as if it failed
+    dataset = load_dataset(folder, image_size=8, labels=True)
+    assert dataset.class_names == ["even", "odd"]
+    assert sum(len(labels) for _, labels in dataset) == 24
+    truncate(folder / "even" / "02.png")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="even.02.png"):
+        list(load_dataset(folder, image_size=8))
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows allows fewer names")
 @pytest.mark.parametrize("damaged", [False, True])
 @pytest.mark.parametrize("name", ["日本.png", "a\nb.png", os.fsdecode(b"caf\xe9.png")])
@@ -492,6 +503,15 @@ def test_a_large_folder_starts_at_once(tmp_path):
 def test_errors_name_the_fix(glyphs, source, options, message):
     with pytest.raises(ValueError, match=message):
         load_dataset(source, **options)
+
+
+def test_a_folder_with_the_name_of_a_dataset(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "photos" / "a.png", np.zeros((8, 8), np.uint8))
+    for source in ("./photos", "photos/", Path("photos"), str(tmp_path / "photos")):
+        assert len(load_dataset(source, image_size=8)) == 1
+    with pytest.raises(FileNotFoundError, match="no folder 'nowhere'"):
+        load_dataset("nowhere/", image_size=8)
 
 
 def test_folder_errors(folder, tmp_path):

@@ -110,9 +110,10 @@ def test_deep_grey_with_alpha_stays_grey(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("pixels", [COLOR, DEEP], ids=["color", "deep"])
-def test_photos_are_turned_upright(tmp_path, orientation, pixels):
-    path, copy = tmp_path / "turned.png", tmp_path / "copy.png"
+@pytest.mark.parametrize("pixels", [COLOR, GREY, DEEP], ids=["color", "grey", "deep"])
+@pytest.mark.parametrize("name", ["turned.png", "turned.tif"])
+def test_photos_are_turned_upright(tmp_path, name, orientation, pixels):
+    path, copy = tmp_path / name, tmp_path / "copy.png"
     exif = Image.Exif()
     exif[0x0112] = orientation
     image = Image.fromarray(pixels)

@@ -51,6 +51,7 @@ def decode(image):
     layout = str(image.tile)  # such as "LA;16B", read in the mode "RGBA"
     tags = getattr(image, "tag_v2", {})  # of TIFF
     _mend_transparency(image.info, layout)
+    image.filename = ""  # Pillow maps files with a name, and garbles some turned TIFFs
     image = ImageOps.exif_transpose(image)
     icc_profile = image.info.get("icc_profile")
     if image.mode.startswith("I"):
@@ -106,8 +107,8 @@ def _mend_transparency(info, layout):
 
 def _find_doubts(image):
     not_integers = "its pixels are not 8- or 16-bit numbers"
-    deep = image.mode.startswith(("I", "F"))
-    if deep and image.format not in ("PNG", "TIFF", "JPEG2000", "PPM"):
+    safe = image.format in ("PNG", "TIFF", "JPEG2000", "PPM")
+    if image.mode == "F" or (image.mode.startswith("I") and not safe):
         yield not_integers
     if image.format in ("JPEG", "MPO") and image.mode == "CMYK":
         if image.info.get("adobe_transform") not in (0, 2):  # Adobe's full ink is 0
@@ -118,6 +119,8 @@ def _find_doubts(image):
     def read(tag, *default):
         return np.ravel(image.tag_v2.get(tag, default)).tolist()
 
+    if read(Base.NewSubfileType, 0)[0] & 1:
+        yield "it holds a small preview in front of the photo"
     interpretation = image.tag_v2.get(Base.PhotometricInterpretation)
     if interpretation is None:
         yield "it does not say whether 0 is black or white"

@@ -39,7 +39,8 @@ def open_folder(folder, split, channels, size, on_error):
         try:
             return read_image(path, channels, size), label
         except Exception as error:  # Pillow raises many kinds for damaged files
-            problems[path] = f"Cannot read the image {path}: {error}."
+            reason = str(error).rstrip(".")
+            problems[path] = f"Cannot read the image {path}: {reason}."
             # A black pixel stands for it, in a cache too; its label says where it is.
             place = list(problems).index(path)
             return np.zeros((1, 1, channels), np.uint8), np.int64(-1 - place)

@@ -1,11 +1,11 @@
 """Load images from anywhere as a `tf.data.Dataset` of float32 values in [0, 1]."""
 
+import contextlib
 import re
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.data.ops.iterator_ops import OwnedIterator
 
 from tfgen.checks import check_seed
 from tfgen.data.folder import open_folder
@@ -40,7 +40,7 @@ def load_dataset(
         An embedded dataset (``"glyphs"``, ``"glyphs/color_64"``, ``"photos"``), the
         name of any TensorFlow Datasets set (``"cifar10"``), or a folder of images
         (png, jpg, webp, bmp, gif, tif). A name wins over a folder that is called
-        the same; write ``"./photos"`` for the folder.
+        the same; write ``"photos/"`` for the folder.
     split : str
         ``"train"``, ``"test"``, a slice such as ``"train[:80%]"``. In a folder,
         ``"train"`` is the sub-folder of that name if there is one and all images
@@ -167,42 +167,12 @@ def load_dataset(
 
     dataset = dataset.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
-    return ImageDataset(dataset, found.class_names)
+    with contextlib.suppress(ImportError, AttributeError, TypeError):
+        from tfgen.data.loops import ImageDataset  # of private parts of TensorFlow
 
-
-class ImageDataset(tf.data.Dataset):
-    """A dataset in whose loops a damaged file is a ValueError of one sentence.
-
-    What is made of it, as by `map`, is a `tf.data.Dataset` like any other.
-    """
-
-    def __init__(self, dataset, class_names):
-        self.dataset = dataset
-        self.class_names = class_names
-        super().__init__(dataset._variant_tensor)
-
-    def _inputs(self):
-        return [self.dataset]
-
-    @property
-    def element_spec(self):
-        return self.dataset.element_spec
-
-    def __iter__(self):
-        return ImageIterator(self)
-
-
-class ImageIterator(OwnedIterator):
-    """What TensorFlow reports of a file becomes the sentence in it, between << >>."""
-
-    def __next__(self):
-        try:
-            return super().__next__()
-        except tf.errors.InvalidArgumentError as error:
-            found = re.search("<<(.*?)>>", str(error), re.DOTALL)
-            if found is None:
-                raise
-            raise ValueError(found[1]) from None
+        dataset = ImageDataset(dataset)
+    dataset.class_names = found.class_names
+    return dataset
 
 
 def _check_options(split, image_size, channels, crop, batch_size, on_error):
@@ -245,7 +215,9 @@ def _as_folder(source):
             f"{source!r}."
         )
     path = Path(source).expanduser()
-    looks_like_path = isinstance(source, Path) or re.match(r"[.~/\\]|\w:\\", source)
+    looks_like_path = isinstance(source, Path) or re.match(
+        r"[.~/\\]|\w:\\|.*[/\\]$", source
+    )
     if path.is_dir() and (looks_like_path or not is_registered(source)):
         return path
     if looks_like_path:

@@ -19,7 +19,7 @@ def check_figure_path(path):
     if path is None:
         return
     check_path(path)
-    formats = FigureCanvasBase.get_supported_filetypes()
+    formats = {*FigureCanvasBase.get_supported_filetypes()} - {"pgf"}  # needs LaTeX
     if find_format(path) not in formats:
         raise ValueError(
             f"Cannot write {path}: the name must end in one of "
