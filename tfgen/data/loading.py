@@ -283,6 +283,7 @@ def binarize(images, threshold=0.5, seed=None):
     """
     images = tf.cast(images, tf.float32)
     if seed is not None:
-        seeds = tf.stack([tf.cast(check_seed(seed), tf.int64), 0])
+        seed = seed if tf.is_tensor(seed) else check_seed(seed)
+        seeds = tf.stack([tf.cast(seed, tf.int64), 0])
         threshold = tf.random.stateless_uniform(tf.shape(images), seeds)
     return tf.cast(images > threshold, tf.float32)
