@@ -1784,7 +1784,7 @@ def test_a_dataset_of_unknown_shapes_is_checked_as_it_is_read():
     loose = None, None, None, 1
     model.fit(generated(right, shape=loose), **QUIET)
     for data, message in (
-        (generated(right, narrow, shape=loose), "built for images of .*16 16 1.*16 8 1"),
+        (generated(right, narrow, shape=loose), "images of .*16 16 1.*16 8 1"),
         (generated(right[:0], shape=loose), "at least one is needed"),
         (generated(right, shape=None), "output_signature"),
     ):
