@@ -597,7 +597,8 @@ def in_float32(loss):
     """Decorate a loss: floats of any type that it is given are taken as float32."""
 
     def cast(value):
-        return value if callable(value) else tf.cast(value, tf.float32)
+        kept = value is None or callable(value)
+        return value if kept else tf.cast(value, tf.float32)
 
     @functools.wraps(loss)
     def decorated(*args, **kwargs):
