@@ -957,7 +957,7 @@ class Forgetful(Described):
         return {}
 
 
-def clip(x):
+def unregistered(x):
     return x
 
 
@@ -1964,7 +1964,10 @@ def test_a_network_is_taken_or_one_sentence_says_what_is_wanted(case):
 
 
 def test_a_network_that_cannot_be_copied_says_why():
-    for last in (keras.layers.Lambda(lambda x: x), keras.layers.Activation(clip)):
+    for last in (
+        keras.layers.Lambda(lambda x: x),
+        keras.layers.Activation(unregistered),
+    ):
         network = keras.Sequential([keras.Input((3,)), last], name="mine")
         with pytest.raises(ValueError, match="No copy .* mine.*no lambdas"):
             copy_of(network)
