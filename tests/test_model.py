@@ -1510,6 +1510,19 @@ def test_a_rate_that_is_changed_by_itself_stays(name):
 
 
 @pytest.mark.parametrize("name", TWO)
+def test_a_rate_of_0_has_no_proportion(name):
+    model, rates = compiled_with((0.008, 0.004), name)
+    data = dataset(examples(model))
+    model.optimizer.learning_rate = 0.0
+    model.discriminator_optimizer.learning_rate = 0.002
+    model.fit(data, **QUIET)
+    assert rates() == pytest.approx([0.0, 0.002])
+    model.optimizer.learning_rate = 0.001
+    model.fit(data, **QUIET)
+    assert rates() == pytest.approx([0.001, 0.002])
+
+
+@pytest.mark.parametrize("name", TWO)
 def test_a_rate_with_a_schedule_keeps_to_it(name):
     schedule = keras.optimizers.schedules.ExponentialDecay(0.008, 1, 0.5)
     for given in ((schedule, 0.004), (0.004, schedule)):

@@ -247,15 +247,14 @@ class ImageModel(keras.Model):
         for name, other in vars(self).items():
             if isinstance(other, keras.optimizers.Optimizer) and other is not optimizer:
                 if _is_fixed(optimizer) and _is_fixed(other):
-                    share = _rate(other) / (self._rate or 1.0)
-                    self._shares[name] = _rate(other), share
+                    self._shares[name] = _rate(other), _share(other, optimizer)
 
     def share_rate(self):
         """Change the other rates by as much as something has changed the first."""
         for name, (left, share) in self._shares.items():
             rate, other = _rate(self.optimizer), getattr(self, name)
-            if _rate(other) != left:  # changed by itself
-                share = _rate(other) / (rate or 1.0)
+            if _rate(other) != left or share is None:  # changed by itself
+                share = _share(other, self.optimizer)
             elif rate != self._rate:
                 other.learning_rate = rate * share
             self._shares[name] = _rate(other), share
@@ -667,6 +666,11 @@ def _has(network, values):
 def _rate(optimizer):
     rate = optimizer.learning_rate  # a variable, or what a schedule gives
     return float(tf.convert_to_tensor(getattr(rate, "value", rate)))
+
+
+def _share(other, first):
+    """The proportion of two rates; None where the first is 0."""
+    return _rate(other) / _rate(first) if _rate(first) else None
 
 
 def _is_fixed(optimizer):
