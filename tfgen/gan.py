@@ -24,12 +24,7 @@ from .checks import (
     output_range,
     require,
 )
-from .model import (
-    ImageModel,
-    copy_of,
-    in_float32,
-    usual_settings,
-)
+from .model import ImageModel, copy_of, in_float32, usual_settings
 
 # --- The networks -----------------------------------------------------------
 

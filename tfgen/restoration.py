@@ -25,12 +25,7 @@ from .checks import (
     output_range,
     require,
 )
-from .model import (
-    ImageModel,
-    copy_of,
-    in_float32,
-    usual_settings,
-)
+from .model import ImageModel, copy_of, in_float32, usual_settings
 from .tiles import Tiler
 
 # --- The networks -----------------------------------------------------------
