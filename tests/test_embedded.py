@@ -263,7 +263,7 @@ def test_no_scene_is_in_both_splits(photos):
         for split in photos
     }
     scenes = {k: {name.removesuffix("_right") for name in scenes[k]} for k in scenes}
-    assert len(scenes["train"]) == 8 and len(scenes["test"]) == 5
+    assert len(scenes["train"]) == 26 and len(scenes["test"]) == 12
     assert not scenes["train"] & scenes["test"]
 
 

@@ -25,7 +25,9 @@ def crop():
             "photos", "test", batch_size=None, channels=channels, shuffle=False
         )
         size = (512, 512) if channels == 1 else (400, 600)
-        (photo,) = (p for p in photos.as_numpy_iterator() if p.shape[:2] == size)
+        (photo,) = (
+            p for p in photos.take(5).as_numpy_iterator() if p.shape[:2] == size
+        )
         top, left = ((side - SIDE) // 2 for side in size)
         return photo[None, top : top + SIDE, left : left + SIDE]
 
@@ -99,10 +101,10 @@ def test_every_network_is_recorded_and_can_be_trained_further(name):
     assert any((a != b).any() for a, b in zip(after, before, strict=True))
 
 
-def test_all_weights_together_take_less_than_5_megabytes():
+def test_all_weights_together_take_less_than_14_megabytes():
     files = list(weights.FOLDER.glob("*.npz"))
     assert {file.stem for file in files} == {*weights.RECIPES, "glyph_classifier"}
-    assert sum(file.stat().st_size for file in files) < 5e6
+    assert sum(file.stat().st_size for file in files) < 14e6
 
 
 def test_an_unknown_name_is_answered_with_the_names():

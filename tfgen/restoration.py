@@ -140,8 +140,8 @@ def residual_block(x, width):
 
 
 @usual_settings()
-def build_denoiser(channels=1, width=64, blocks=6):
-    """Build a network that removes noise of a known level.
+def build_denoiser(channels=1, width=64, blocks=6, blind=False):
+    """Build a network that removes noise.
 
     It halves the resolution, computes the noise there, a quarter of the work, and
     subtracts it.
@@ -154,27 +154,32 @@ def build_denoiser(channels=1, width=64, blocks=6):
         Channels of the residual blocks.
     blocks : int
         Number of residual blocks, each of two convolutions.
+    blind : bool
+        Whether the network must find out the level of the noise, or of other damage,
+        by itself; it is told otherwise.
 
     Returns
     -------
     keras.Model
         Maps ``{"image": (n, height, width, channels), "sigma": (n, 1)}``, for any
-        even sides, to images of the same shape. Sigma is the standard deviation of
-        the noise where white is 255.
+        even sides, to images of the same shape; without ``"sigma"`` if blind. Sigma
+        is the standard deviation of the noise where white is 255.
     """
     check_counts(channels=channels, width=width, blocks=blocks)
     image = layers.Input((None, None, channels), name="image")
-    sigma = layers.Input((1,), name="sigma")
-    level = layers.Reshape((1, 1, 1))(layers.Rescaling(1 / 255)(sigma))
-    level_map = keras.ops.ones_like(image[..., :1]) * level
-    x = layers.Concatenate()([image, level_map])
+    inputs, x = {"image": image}, image
+    if not blind:
+        sigma = inputs["sigma"] = layers.Input((1,), name="sigma")
+        level = layers.Reshape((1, 1, 1))(layers.Rescaling(1 / 255)(sigma))
+        level_map = keras.ops.ones_like(image[..., :1]) * level
+        x = layers.Concatenate()([image, level_map])
     x = layers.Conv2D(width, 6, strides=2, padding="same")(x)
     for _ in range(blocks):
         x = residual_block(x, width)
     x = layers.Conv2D(4 * channels, 3, padding="same", dtype="float32")(x)
     noise = SubPixel(2, dtype="float32")(x)
     clean = layers.Subtract(dtype="float32")([image, noise])
-    return keras.Model({"image": image, "sigma": sigma}, clean, name="denoiser")
+    return keras.Model(inputs, clean, name="denoiser")
 
 
 @usual_settings()

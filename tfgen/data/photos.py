@@ -8,38 +8,65 @@ import tensorflow_datasets as tfds
 
 from tfgen.data.embedded import EmbeddedBuilder
 
-# Files inside the scikit-image package; data/README.md gives the author, source
-# and licence of each. No scene is in both splits.
+# Files inside the scikit-image package, then files beside this one; data/README.md
+# gives the author, source and licence of each. No scene is in both splits.
 PHOTOS = {
     "train": (
-        "astronaut.png",
+        "rocket.jpg",
         "brick.png",
+        "motorcycle_left.png",
+        "astronaut.png",
+        "motorcycle_right.png",
+        "ihc.png",
+        "hubble_deep_field.jpg",
         "grass.png",
         "gravel.png",
-        "hubble_deep_field.jpg",
-        "ihc.png",
-        "motorcycle_left.png",
-        "motorcycle_right.png",
-        "rocket.jpg",
+        "pictures/cars.jpg",
+        "pictures/chameleon.jpg",
+        "pictures/colosseum.jpg",
+        "pictures/cords.jpg",
+        "pictures/crew.jpg",
+        "pictures/dancer.jpg",
+        "pictures/dog.jpg",
+        "pictures/frog.jpg",
+        "pictures/kingfisher.jpg",
+        "pictures/market.jpg",
+        "pictures/night_city.jpg",
+        "pictures/otters.jpg",
+        "pictures/path.jpg",
+        "pictures/rocks.jpg",
+        "pictures/roses.jpg",
+        "pictures/skyline.jpg",
+        "pictures/tulips.jpg",
+        "pictures/wren.jpg",
     ),
     "test": (
-        "camera.png",
-        "chelsea.png",
-        "coffee.png",
         "coins.png",
+        "chelsea.png",
+        "camera.png",
         "retina.jpg",
+        "coffee.png",
+        "pictures/beetle.webp",
+        "pictures/lake.webp",
+        "pictures/nebula.webp",
+        "pictures/pier.webp",
+        "pictures/salad.webp",
+        "pictures/sunflower.webp",
+        "pictures/white_roses.webp",
     ),
 }
 
 
 class Photos(EmbeddedBuilder):
-    """Fourteen photographs of varied size, split by photograph.
+    """Thirty-nine photographs of varied size, split by photograph.
 
     Features: ``image`` (uint8, three channels; a grey photograph has three equal
-    ones), ``name`` and ``gray`` (whether the photograph is grey).
+    ones), ``name`` and ``gray`` (whether the photograph is grey). They come in the
+    order of `PHOTOS`: the first nine for training and the first five for testing are
+    those of scikit-image.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
 
     def _info(self):
         return tfds.core.DatasetInfo(
@@ -55,6 +82,7 @@ class Photos(EmbeddedBuilder):
                     "gray": np.bool_,
                 }
             ),
+            disable_shuffling=True,
         )
 
     def _split_generators(self, dl_manager):
@@ -63,11 +91,11 @@ class Photos(EmbeddedBuilder):
     def _generate_examples(self, files):
         from PIL import Image
 
-        package = importlib.util.find_spec("skimage")
-        folder = Path(package.origin).parent / "data"
-        for file in files:
+        here = Path(__file__).parent
+        package = Path(importlib.util.find_spec("skimage").origin).parent / "data"
+        for number, file in enumerate(files):
+            folder = here if file.startswith("pictures/") else package
             with Image.open(folder / file) as photo:
                 pixels = np.asarray(photo.convert("RGB"))
                 gray = photo.mode == "L"
-            name = Path(file).stem
-            yield name, {"image": pixels, "name": name, "gray": gray}
+            yield number, {"image": pixels, "name": Path(file).stem, "gray": gray}

@@ -16,34 +16,49 @@ FOLDER = Path(__file__).parent
 CLASSIFIER = "glyph_classifier"
 RECIPES = {  # name: the network, what it was trained to undo
     "denoise": (
-        functools.partial(restoration.build_denoiser, channels=1),
+        functools.partial(restoration.build_denoiser, channels=1, blocks=8),
         functools.partial(corruptions.add_gaussian_noise, sigma=(0, 55)),
     ),
     "denoise_color": (
-        functools.partial(restoration.build_denoiser, channels=3),
+        functools.partial(restoration.build_denoiser, channels=3, blocks=10),
         functools.partial(corruptions.add_gaussian_noise, sigma=(0, 55)),
     ),
+    "photo": (
+        functools.partial(
+            restoration.build_denoiser, channels=3, blocks=10, blind=True
+        ),
+        corruptions.compress_jpeg,
+    ),
     "inpaint": (restoration.build_inpainter, corruptions.mask_scratches),
+    "upscale_x4": (
+        functools.partial(restoration.build_upscaler, 4, width=64, blocks=8),
+        functools.partial(corruptions.downsample, scale=4),
+    ),
     **{
-        f"upscale_x{scale}": (
+        name: (
             functools.partial(restoration.build_upscaler, scale),
             functools.partial(corruptions.downsample, scale=scale),
         )
-        for scale in (2, 3, 4)
+        for name, scale in (
+            ("upscale_x2", 2),
+            ("upscale_x3", 3),
+            ("upscale_x4_small", 4),
+        )
     },
 }
 
 
 def load_pretrained(name):
-    """Load a small network that was trained on the embedded photos or glyphs.
+    """Load a small network that was trained on photos or glyphs.
 
     Parameters
     ----------
     name : str
+        ``"photo"`` (noise, grain, compression and slight blur of unknown strength),
         ``"denoise"`` (grey, sigma 0 to 55), ``"denoise_color"``, ``"inpaint"``,
-        ``"upscale_x2"``, ``"upscale_x3"``, ``"upscale_x4"`` or
-        ``"glyph_classifier"`` (letters of 32 x 32 grey pixels). How each was
-        trained, and what it scores, is in ``tfgen/weights/README.md``.
+        ``"upscale_x2"``, ``"upscale_x3"``, ``"upscale_x4"``, ``"upscale_x4_small"``
+        (half the work) or ``"glyph_classifier"`` (letters of 32 x 32 grey pixels).
+        How each was trained, and what it scores, is in ``tfgen/weights/README.md``.
 
     Returns
     -------
