@@ -23,9 +23,11 @@ from tfgen.data.corruptions import (
     mask_scratches,
     mask_text,
 )
+from tfgen.data.photo_damage import add_sensor_noise, corrupt_like_a_photo
 
 MASKS = [mask_boxes, mask_scratches, mask_text]
-RANDOM = [add_gaussian_noise, add_poisson_noise, add_salt_and_pepper, *MASKS]
+PHOTO = [add_sensor_noise, corrupt_like_a_photo]
+RANDOM = [add_gaussian_noise, add_poisson_noise, add_salt_and_pepper, *MASKS, *PHOTO]
 FIXED = [compress_jpeg, blur, downsample]
 
 

@@ -4,13 +4,15 @@ Every function takes clean images, floats in [0, 1] of shape (n, height, width,
 channels), and a seed, and returns a dictionary of what a restoring network is given,
 all of it float32: ``"image"``, the damaged images, and what is known about the damage,
 ``"sigma"`` or ``"mask"``. Equal seeds and shapes give equal damage. A seed is an
-int or a tensor of two integers.
+int or a tensor of two integers. `photo_damage` puts some together to what happens to
+photos.
 
 The functions run in TensorFlow graphs, so they can damage each batch afresh while a
 network trains: ``Restorer(network, corruption=partial(add_gaussian_noise, sigma=25))``.
 """
 
 import functools
+import math
 
 import keras
 import numpy as np
@@ -51,21 +53,7 @@ def add_gaussian_noise(images, seed, sigma=25.0, clip=False):
         For a negative sigma, a range that falls or one sigma too many or too few.
     """
     images, (level_seed, noise_seed) = _checked(images), _split(seed)
-    count = tf.shape(images)[0]
-    if isinstance(sigma, tuple | list) and len(sigma) == 2:
-        low, high = sigma
-        if not 0 <= low <= high:
-            raise ValueError(f"sigma must rise from at least 0; got {sigma}.")
-        levels = tf.random.stateless_uniform((count,), level_seed, low, high)
-    else:
-        if not np.min(sigma) >= 0:  # also for NaN
-            raise ValueError(f"sigma must be at least 0; got {sigma}.")
-        if np.ndim(sigma) and np.shape(sigma) != (images.shape[0],):
-            raise ValueError(
-                f"One sigma for each of the {images.shape[0]} images is needed; got "
-                f"shape {np.shape(sigma)}. A range is a tuple (low, high)."
-            )
-        levels = tf.broadcast_to(tf.cast(sigma, tf.float32), (count,))
+    levels = _levels(sigma, images, level_seed, "sigma must be at least 0")
     noise = tf.random.stateless_normal(tf.shape(images), noise_seed)
     noisy = images + levels[:, None, None, None] / 255.0 * noise
     if clip:
@@ -106,56 +94,137 @@ def add_salt_and_pepper(images, seed, amount=0.05):
 
 # --- Compression and blur ---------------------------------------------------
 
+SUBSAMPLINGS = "4:4:4", "4:2:0"
+
 
 @registered
-def compress_jpeg(images, seed=None, quality=30):
-    """Write and read as JPEG with a quality from 1 to 100; ``{"image": ...}``.
+def compress_jpeg(images, seed=None, quality=30, subsampling="4:2:0", shift=False):
+    """Write and read as JPEG; the pixels are rounded to 8 bits before.
 
-    The pixels are rounded to 8 bits first, and colours are subsampled as usual
-    (4:2:0). Nothing is random: the seed is there for `Restorer`.
+    Parameters
+    ----------
+    images : tensor, (n, height, width, channels)
+        In [0, 1].
+    seed : int or tensor of 2 integers
+        Not needed where nothing is drawn.
+    quality : int, (int, int) or array of shape (n,)
+        From 1 to 100: one for all, a tuple (low, high) to draw one for each image
+        from, or one for each image.
+    subsampling : str or sequence of str
+        ``"4:2:0"``, colours at half of the resolution, as usual, or ``"4:4:4"``, at
+        the full one. From a sequence one is drawn for each image.
+    shift : bool
+        JPEG codes blocks of 8 x 8 pixels, for the colours of 4:2:0 of 16 x 16. False
+        begins them in the corner of an image. True begins them up to 15 rows and
+        columns outside, drawn for each image: as in a file that was cropped later.
+
+    Returns
+    -------
+    dict
+        ``"image"``, as `images`.
+
+    Raises
+    ------
+    ValueError
+        For another quality or subsampling, or no seed where something is drawn.
     """
-    if not 1 <= quality <= 100:
-        raise ValueError(f"quality is from 1 to 100; got {quality}.")
-    images = _checked(images)
+    kinds = (subsampling,) if isinstance(subsampling, str) else tuple(subsampling)
+    if not kinds or not set(kinds) <= set(SUBSAMPLINGS):
+        raise ValueError(f"subsampling is one of {SUBSAMPLINGS}; got {subsampling!r}.")
+    images, seeds = _checked(images), _split(seed, 4)
+    quality = _levels(quality, images, seeds[0], "quality is from 1 to 100", 1, 100)
+    choice = _indices(len(kinds), images, seeds[1])
+    kind = tf.gather([SUBSAMPLINGS.index(kind) for kind in kinds], choice)
+    top, left = (_indices(16 if shift else 1, images, seed) for seed in seeds[2:])
 
-    def compress(image):
+    def compress(parameters):
+        image, quality, kind, *start = parameters
         pixels = tf.cast(tf.round(image * 255.0), tf.uint8)
-        file = tf.io.encode_jpeg(pixels, quality=int(quality))
+        top, left = tf.unstack(tf.minimum(start, tf.shape(pixels)[:2]))
+        pixels = tf.pad(pixels, [[top, 0], [left, 0], [0, 0]], "SYMMETRIC")
+        file = _encode_jpeg(pixels, quality, kind)
         # The default way to decode is quicker, and off by up to 10 grey levels.
         pixels = tf.io.decode_jpeg(file, dct_method="INTEGER_ACCURATE")
-        return tf.cast(pixels, images.dtype) / 255.0
+        return tf.cast(pixels[top:, left:], tf.float32) / 255.0
 
-    damaged = tf.map_fn(compress, images)
+    quality = tf.cast(tf.round(quality), tf.int32)
+    parameters = images, quality, kind, top, left
+    damaged = tf.map_fn(compress, parameters, fn_output_signature=tf.float32)
     return {"image": tf.ensure_shape(damaged, images.shape)}
+
+
+@tf.function(
+    input_signature=[
+        tf.TensorSpec((None, None, None), tf.uint8),
+        tf.TensorSpec((), tf.int32),
+        tf.TensorSpec((), tf.int32),
+    ],
+    autograph=False,
+)
+def _encode_jpeg(pixels, quality, kind):
+    """The bytes of a JPEG file. TensorFlow has an operation for each quality: one of
+    them all is chosen."""
+    operations = [
+        functools.partial(
+            tf.io.encode_jpeg,
+            pixels,
+            quality=number,
+            chroma_downsampling=subsampling == "4:2:0",
+        )
+        for subsampling in SUBSAMPLINGS
+        for number in range(1, 101)
+    ]
+    return tf.switch_case(100 * kind + quality - 1, operations)
 
 
 @registered
 def blur(images, seed=None, radius=1.5):
     """Blur with a Gaussian of standard deviation `radius`, in pixels, above 0.
 
-    The kernel ends at 4 standard deviations; beyond its edge the image is
-    mirrored. Returns ``{"image": ...}``. The seed is there for `Restorer`.
+    The radius is one for all, a tuple (low, high) to draw one for each image from, or
+    an array of one for each; the seed is only needed for a tuple. The kernel ends at 4
+    standard deviations; beyond its edge the image is mirrored. Returns
+    ``{"image": ...}``.
     """
-    if radius <= 0:
-        raise ValueError(f"radius is a number of pixels above 0; got {radius}.")
-    images = _checked(images)
-    reach = int(4 * radius + 0.5)
-    if any(side is not None and side < reach for side in images.shape[1:3]):
-        raise ValueError(
-            f"A blur of radius {radius} reaches {reach} pixels, further than images of "
-            f"{images.shape[1]} x {images.shape[2]}."
-        )
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / radius) ** 2)
-    kernel = tf.constant(kernel / kernel.sum(), tf.float32)
-    for axis in (1, 2):
-        paddings = [[0, 0]] * axis + [[reach, reach]] + [[0, 0]] * (3 - axis)
-        shape = [1, 1, 1, 1]
-        shape[axis - 1] = -1
-        filters = tf.tile(tf.reshape(kernel, shape), (1, 1, images.shape[-1], 1))
-        images = tf.nn.depthwise_conv2d(
-            tf.pad(images, paddings, "SYMMETRIC"), filters, [1, 1, 1, 1], "VALID"
-        )
-    return {"image": images}
+    images, rule = _checked(images), "radius is a number of pixels above 0"
+    radii = _levels(radius, images, _split(seed)[0], rule, low=1e-9)
+    weights, reach = _gaussians(radii)
+    if not tf.is_tensor(radius):
+        farthest = int(4 * np.max(radius) + 0.5)
+        if any(side is not None and side < farthest for side in images.shape[1:3]):
+            raise ValueError(
+                f"A blur of radius {radius} reaches {farthest} pixels, further than "
+                f"images of {images.shape[1]} x {images.shape[2]}."
+            )
+    margins = [[0, 0], [reach, reach], [reach, reach], [0, 0]]
+    blurred = _smooth(tf.pad(images, margins, "SYMMETRIC"), weights)
+    return {"image": tf.ensure_shape(blurred, images.shape)}
+
+
+def _gaussians(radii):
+    """Gaussian weights of each radius, (n, 2 reach + 1), that sum to 1, and the reach
+    of the widest in pixels. Each ends at 4 standard deviations."""
+    radii = radii[:, None]
+    ends = tf.floor(4 * radii + 0.5)
+    reach = tf.cast(tf.reduce_max(ends), tf.int32)
+    places = tf.cast(tf.range(-reach, reach + 1), tf.float32)
+    weights = tf.exp(-0.5 * (places / tf.maximum(radii, 1e-3)) ** 2)
+    weights = tf.where(tf.abs(places) <= ends, weights, 0.0)
+    return weights / tf.reduce_sum(weights, axis=1, keepdims=True), reach
+
+
+def _smooth(images, weights):
+    """Weigh rows and columns, with weights for each image, where all are inside."""
+    shape = tf.shape(images)
+    # All channels of all images become channels of one: each has a kernel of its own.
+    stacked = tf.transpose(images, (1, 2, 0, 3))
+    stacked = tf.reshape(stacked, (1, shape[1], shape[2], shape[0] * shape[3]))
+    kernel = tf.transpose(tf.repeat(weights, shape[3], axis=0))
+    for filters in (kernel[:, None, :, None], kernel[None, :, :, None]):
+        stacked = tf.nn.depthwise_conv2d(stacked, filters, [1, 1, 1, 1], "VALID")
+    sides = tf.shape(stacked)[1:3]
+    stacked = tf.reshape(stacked, (sides[0], sides[1], shape[0], shape[3]))
+    return tf.transpose(stacked, (2, 0, 1, 3))
 
 
 # --- Fewer pixels -----------------------------------------------------------
@@ -204,7 +273,7 @@ def downsample(images, seed=None, scale=4, round_to_bytes=True):
         images, tf.shape(images)[1:3] // int(scale), "bicubic", antialias=True
     )
     if round_to_bytes:
-        small = tf.round(tf.clip_by_value(small, 0.0, 1.0) * 255.0) / 255.0
+        small = _rounded(small)
     return {"image": small}
 
 
@@ -302,14 +371,53 @@ def _load_font(size):
     return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
 
 
+# --- Helpers ----------------------------------------------------------------
+
+
 def _checked(images):
     """Images as a float32 tensor; ValueError if they are none, see `check_images`."""
     return tf.convert_to_tensor(check_images(images))
 
 
-def _split(seed):
-    """Two independent stateless seeds from one."""
+def _rounded(images):
+    """As a file of 8 bits can hold them."""
+    return tf.round(tf.clip_by_value(images, 0.0, 1.0) * 255.0) / 255.0
+
+
+def _split(seed, count=2):
+    """Independent stateless seeds from one; None from None."""
+    if seed is None:
+        return [None] * count
     single = not tf.is_tensor(seed) and np.ndim(seed) == 0
     seed = tf.cast(check_seed(seed) if single else seed, tf.int64)
     seed = tf.stack([seed, 0]) if seed.shape.rank == 0 else seed
-    return tf.unstack(tf.random.split(seed, 2))
+    return tf.unstack(tf.random.split(seed, count))
+
+
+def _levels(value, images, seed, rule, low=0.0, high=math.inf):
+    """One level for each image, float32 (n,): the same for all, drawn evenly if `value`
+    is a tuple (lowest, highest), or an array of one for each. ValueError with `rule`
+    for a level outside [low, high]."""
+    count = tf.shape(images)[0]
+    if not tf.is_tensor(value):  # in a graph the numbers in a tensor are not known
+        if not (np.min(value) >= low and np.max(value) <= high):  # also for NaN
+            raise ValueError(f"{rule}; got {value}.")
+    if isinstance(value, tuple | list) and len(value) == 2:
+        if value[0] > value[1]:
+            raise ValueError(f"{rule}, and a range must rise; got {value}.")
+        if seed is None:
+            raise ValueError(f"A seed is needed to draw from {value}.")
+        return tf.random.stateless_uniform((count,), seed, *value)
+    shape = tf.TensorShape(np.shape(value))
+    if shape.rank != 0 and not shape.is_compatible_with(images.shape[:1]):
+        raise ValueError(
+            f"{rule}: one number, or one for each of the {images.shape[0]} images; got "
+            f"shape {shape}. A range is a tuple (low, high)."
+        )
+    return tf.broadcast_to(tf.cast(value, tf.float32), (count,))
+
+
+def _indices(number, images, seed):
+    """An index below `number` for each image, int32 (n,)."""
+    value = (0, number) if number > 1 else 0
+    return tf.cast(_levels(value, images, seed, "not negative"), tf.int32)
