@@ -189,8 +189,9 @@ def blur(images, seed=None, radius=1.5):
     images, rule = _checked(images), "radius is a number of pixels above 0"
     radii = _levels(radius, images, _split(seed)[0], rule, low=1e-9)
     weights, reach = _gaussians(radii)
-    if not tf.is_tensor(radius):
-        farthest = int(4 * np.max(radius) + 0.5)
+    known = tf.get_static_value(radius)
+    if known is not None:
+        farthest = int(4 * np.max(known) + 0.5)
         if any(side is not None and side < farthest for side in images.shape[1:3]):
             raise ValueError(
                 f"A blur of radius {radius} reaches {farthest} pixels, further than "
@@ -399,9 +400,9 @@ def _levels(value, images, seed, rule, low=0.0, high=math.inf):
     is a tuple (lowest, highest), or an array of one for each. ValueError with `rule`
     for a level outside [low, high]."""
     count = tf.shape(images)[0]
-    if not tf.is_tensor(value):  # in a graph the numbers in a tensor are not known
-        if not (np.min(value) >= low and np.max(value) <= high):  # also for NaN
-            raise ValueError(f"{rule}; got {value}.")
+    known = tf.get_static_value(value)  # None for most tensors of a graph
+    if known is not None and not (low <= np.min(known) and np.max(known) <= high):
+        raise ValueError(f"{rule}; got {value}.")  # also for NaN
     if isinstance(value, tuple | list) and len(value) == 2:
         if value[0] > value[1]:
             raise ValueError(f"{rule}, and a range must rise; got {value}.")

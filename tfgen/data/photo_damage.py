@@ -41,7 +41,7 @@ def add_sensor_noise(
     grain : float, (float, float) or array of shape (n,)
         Radius of the grains in pixels, at least 0: white noise is smoothed by a
         Gaussian of this standard deviation and made as strong as before.
-    gray : float, (float, float) or array of shape (n,)
+    gray : float or array of shape (n,)
         Probability, in [0, 1], that the noise of an image is equal in all channels.
     round_to_bytes : bool
         Whether the result is clipped to [0, 1] and rounded to 256 levels, as a file
@@ -82,29 +82,27 @@ def add_sensor_noise(
 
 @registered
 def corrupt_like_a_photo(images, seed):
-    """Damage photos as those that people have are damaged, from not at all to badly.
+    """Damage photos as people's own are damaged: anything from not at all to badly.
 
-    Each step happens to an image with the probability it has here, one after the
-    other, and its strength is drawn for each image, so that the strengths and which
-    steps there are is random; the order is that of a camera, a scanner and a file:
+    The steps come in the order of a camera, a scanner and a file. Which of them an
+    image has, and how strong they are, is drawn for each image:
 
-    ==== ==================================================================
-    30 % `blur` of the lens, radius 0.2 to 1
-    60 % `add_sensor_noise`: read 0.5 to 30 and shot 0.8 to 25, small ones as often as
-         large ones (even in their logarithms); in 40 % with grains of radius 0.3 to
-         1.4; in 30 %, and in all images without colour, equal in all channels
-    10 % `blur` of the scanner, over the grain: radius 0.2 to 1
-    25 % `compress_jpeg`, quality 30 to 95, and cropped
-    80 % `compress_jpeg`, in 40 % with quality 8 to 30, else 30 to 96
-    ==== ==================================================================
+    - 30 %: `blur` of the lens, radius 0.2 to 1;
+    - 60 %: `add_sensor_noise` with read 0.5 to 30 and shot 0.8 to 25, even in their
+      logarithms; 40 % of it in grains of radius 0.3 to 1.4; 30 % of it, and all of it
+      on images without colour, equal in all channels;
+    - 10 %: `blur` of the scanner, which softens the noise too, radius 0.2 to 1;
+    - 25 %: `compress_jpeg` with quality 30 to 95, cropped later (`shift`);
+    - 80 %: `compress_jpeg`, 40 % of it with quality 8 to 30, the rest 30 to 96.
 
-    JPEG subsamples the colours (4:2:0) in half of the images. Then 6 % of the images
-    become what they were. Others are rounded to 8 bits, as a file is.
+    Half of the JPEG files have their colours at half of the resolution. At last 6 % of
+    the images are given back as they came; all others are rounded to 8 bits, as a file
+    is.
 
     Parameters
     ----------
     images : tensor, (n, height, width, channels)
-        In [0, 1], with 1 or 3 channels and sides of at least 8 pixels.
+        In [0, 1]; 1 or 3 channels, both sides at least 8.
     seed : int or tensor of 2 integers
 
     Returns
