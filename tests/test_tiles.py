@@ -862,3 +862,67 @@ def test_the_estimate_is_near_that_of_scikit_image():
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
 def test_a_row_of_pixels_has_no_estimate(size):
     assert estimate_noise(np.ones((3, *size, 1))).tolist() == [0, 0, 0]
+    assert estimate_noise(np.ones((3, *size, 1)), scales=2).tolist() == [[0, 0]] * 3
+
+
+def test_white_noise_has_the_same_level_at_all_scales():
+    images = np.full((3, 512, 512, 1), 0.5, np.float32)
+    levels = np.array([2, 10, 30])
+    noisy = add_gaussian_noise(images, seed=0, sigma=levels)["image"].numpy()
+    result = estimate_noise(noisy, scales=3)
+    np.testing.assert_array_equal(result[:, 0], estimate_noise(noisy))
+    np.testing.assert_allclose(result, np.tile(levels[:, None], 3), rtol=0.2)
+    # The flattest of all blocks have a little less noise than the middle one.
+    assert (result[:, 1:] < levels[:, None]).all()
+
+
+def test_only_flat_and_gray_blocks_are_looked_at_when_coarse():
+    rng = np.random.default_rng(0)
+    image = rng.random((1, 256, 256, 1))  # texture
+    image[:, :64] = 0
+    image[:, 64:128] = 1
+    image[:, 128:160] = 0.5 + rng.normal(0, 10 / 255, (1, 32, 256, 1))
+    fine, coarse = estimate_noise(image, scales=2)[0]
+    assert coarse == pytest.approx(10, rel=0.25)
+    image[:, 128:] = 1
+    assert estimate_noise(image, scales=2)[0, 1] == 0  # nothing else is left
+
+
+def test_small_images_have_estimates_at_the_scales_they_have():
+    noisy = np.random.default_rng(0).random((1, 9, 7, 1))
+    result = estimate_noise(noisy, scales=4)
+    assert result.shape == (1, 4)
+    assert (result > 0).tolist() == [[True, True, False, False]]  # 9 x 7 to 1 x 0
+
+
+@pytest.fixture(scope="module")
+def training_photos():
+    from tfgen import load_dataset
+
+    photos = load_dataset("photos", "train", batch_size=None, channels=3, shuffle=False)
+    return [photo[None] for photo in photos.as_numpy_iterator()]
+
+
+def test_grains_in_jpeg_files_are_seen_at_half_of_the_size(training_photos):
+    """The figures of the docstring."""
+    from tfgen import add_sensor_noise, compress_jpeg
+
+    def medians(damage):
+        found = [estimate_noise(damage(x), scales=2)[0] for x in training_photos]
+        return np.median(found, axis=0)
+
+    def grains(photo):
+        options = {"read": 20.0, "shot": 0.0, "grain": 1.0}
+        return compress_jpeg(add_sensor_noise(photo, 0, **options)["image"], quality=50)
+
+    white = medians(lambda x: add_gaussian_noise(x, 0, sigma=10.0)["image"])
+    clean, stored = medians(lambda x: x), medians(lambda x: grains(x)["image"])
+    np.testing.assert_allclose(white, [11, 10], atol=1)
+    np.testing.assert_allclose(clean, [2, 2], atol=1)
+    np.testing.assert_allclose(stored, [4, 12], atol=1)
+
+
+@pytest.mark.parametrize("scales", [0, -1, 1.5, True])
+def test_scales_are_counted(scales):
+    with pytest.raises(ValueError, match=f"scales.*1 or more; got scales={scales}"):
+        estimate_noise(np.zeros((1, 8, 8, 1)), scales=scales)

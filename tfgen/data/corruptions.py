@@ -183,7 +183,7 @@ def blur(images, seed=None, radius=1.5):
 
     The radius is one for all, a tuple (low, high) to draw one for each image from, or
     an array of one for each; the seed is only needed for a tuple. The kernel ends at 4
-    standard deviations; beyond its edge the image is mirrored. Returns
+    standard deviations of the largest; beyond its edge the image is mirrored. Returns
     ``{"image": ...}``.
     """
     images, rule = _checked(images), "radius is a number of pixels above 0"
@@ -203,14 +203,11 @@ def blur(images, seed=None, radius=1.5):
 
 
 def _gaussians(radii):
-    """Gaussian weights of each radius, (n, 2 reach + 1), that sum to 1, and the reach
-    of the widest in pixels. Each ends at 4 standard deviations."""
-    radii = radii[:, None]
-    ends = tf.floor(4 * radii + 0.5)
-    reach = tf.cast(tf.reduce_max(ends), tf.int32)
+    """Gaussian weights of each radius, (n, 2 reach + 1), that sum to 1, and the reach:
+    4 times the largest radius."""
+    reach = tf.cast(4 * tf.reduce_max(radii) + 0.5, tf.int32)
     places = tf.cast(tf.range(-reach, reach + 1), tf.float32)
-    weights = tf.exp(-0.5 * (places / tf.maximum(radii, 1e-3)) ** 2)
-    weights = tf.where(tf.abs(places) <= ends, weights, 0.0)
+    weights = tf.exp(-0.5 * (places / tf.maximum(radii[:, None], 1e-3)) ** 2)
     return weights / tf.reduce_sum(weights, axis=1, keepdims=True), reach
 
 
