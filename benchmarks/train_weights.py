@@ -1,14 +1,22 @@
 """Train a network that comes with the package, and record how.
 
-    python benchmarks/train_weights.py denoise            # or another name of RECIPES
+    python benchmarks/train_weights.py denoise            # or another name of TRAININGS
     python benchmarks/train_weights.py glyph_classifier
 
-Restorers learn from the train split of the embedded photos: at full size, at
-0.7 and at 0.5 of it; for networks of one channel luma, red, green and blue of each.
-The classifier learns from the train split of the glyphs. An interrupted training
-of a restorer goes on where it was, from build/weights. At the end the
-averaged weights are stored as float16 in tfgen/weights, and what they score on the
-test split in records.json and README.md there.
+The networks learn from the train split of the embedded photos, or from a folder of
+photos: at full size, at 0.7 and at 0.5 of it; networks of one channel from luma, red,
+green and blue of each. The classifier learns from the train split of the glyphs. The
+weights are averaged over the training and stored as float16 in tfgen/weights, with
+what they score on the test photos in records.json and README.md there. An interrupted
+training goes on where it was, from build/weights, if it is given the same options.
+
+The defaults are made for two cores. On a GPU the same recipe trains longer, on more:
+
+    python benchmarks/train_weights.py photo --begin nothing --steps 40000 --batch 64 \\
+        --patch 128 --photos FOLDER --out FOLDER2
+
+(`--patch 192` for `upscale_x4`). `--begin` takes the name of any network with as many
+layers: its own, to train it further. Test photos must not be in the folder.
 """
 
 import argparse
@@ -18,10 +26,13 @@ import json
 import math
 import os
 import platform
+import shlex
 import shutil
+import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -35,15 +46,16 @@ from tfgen.writing import write_whole  # noqa: E402
 
 WORK = Path("build/weights")
 EPOCH = 250  # steps
-BATCH = 16
+NOTHING = "nothing"  # to begin with
 
 
 def any_noise(images, seed):
-    """Noise of sigma 0 to 55, clipped as in a file in every second image."""
+    """Noise of sigma 0 to 55; every second image is clipped and rounded to 8 bits."""
     damaged = tfgen.add_gaussian_noise(images, seed, sigma=(0, 55))
     noisy = damaged["image"]
+    stored = tf.round(255 * tf.clip_by_value(noisy, 0, 1)) / 255
     even = tf.range(tf.shape(noisy)[0])[:, None, None, None] % 2 == 0
-    damaged["image"] = tf.where(even, tf.clip_by_value(noisy, 0, 1), noisy)
+    damaged["image"] = tf.where(even, stored, noisy)
     return damaged
 
 
@@ -60,48 +72,74 @@ def any_holes(images, seed):
     return {key: tf.concat([p[key] for p in parts], axis=0) for key in parts[0]}
 
 
-def minus_psnr(images, restored, floor=1e-8):
+def minus_psnr(images, restored, best=80):
     """Of each image, in dB: a loss in which easy images count as much as hard ones
-    (Chen et al., "Simple baselines for image restoration", 2022, arXiv:2204.04676),
-    until their squared error nears the floor."""
+    (Chen et al., "Simple baselines for image restoration", 2022, arXiv:2204.04676).
+    Hardly more is gained beyond the `best`: else images with next to no noise decide.
+    """
     error = tf.reduce_mean(tf.square(images - restored), axis=(1, 2, 3))
-    return 10 / math.log(10) * tf.math.log(error + floor)
-
-
-def minus_psnr_to_40(images, restored):
-    """Hardly more is gained beyond 40 dB: else images with next to no noise decide."""
-    return minus_psnr(images, restored, floor=1e-4)
+    return 10 / math.log(10) * tf.math.log(error + 10 ** (-best / 10))
 
 
 L1 = "mean_absolute_error"
 
-# name: corruption in training, size of a patch, (steps, loss) of the stages, network
-# to begin with
+
+class Training(NamedTuple):
+    """What a network is trained with."""
+
+    corruption: Any  # (images, seed) to the damaged images
+    patch: int  # pixels of each side, of the clean images
+    steps: int
+    compiled: dict  # what the model's `compile` takes beside the optimizer
+    begin: str = NOTHING  # or the network whose weights it begins with
+    model: type = tfgen.Restorer  # called with network, corruption and seed
+
+
 TRAININGS = {
-    "denoise": (any_noise, 64, [(10000, L1), (10000, minus_psnr_to_40)], None),
-    "denoise_color": (any_noise, 64, [(8000, minus_psnr_to_40)], "denoise"),
-    "inpaint": (any_holes, 64, [(6000, minus_psnr)], None),
-    "upscale_x4": (partial(tfgen.downsample, scale=4), 128, [(14000, L1)], None),
-    "upscale_x3": (partial(tfgen.downsample, scale=3), 96, [(1250, L1)], "upscale_x4"),
-    "upscale_x2": (partial(tfgen.downsample, scale=2), 64, [(4000, L1)], "upscale_x4"),
+    "photo": Training(
+        tfgen.corrupt_like_a_photo, 64, 20000, {"loss": partial(minus_psnr, best=45)}
+    ),
+    "denoise": Training(any_noise, 64, 20000, {"loss": partial(minus_psnr, best=40)}),
+    "denoise_color": Training(
+        any_noise, 64, 8000, {"loss": partial(minus_psnr, best=40)}, "photo"
+    ),
+    "inpaint": Training(any_holes, 64, 6000, {"loss": minus_psnr}),
+    **{
+        name: Training(
+            partial(tfgen.downsample, scale=scale), patch, steps, {"loss": L1}, begin
+        )
+        for name, scale, patch, steps, begin in [
+            ("upscale_x4", 4, 128, 14000, NOTHING),
+            ("upscale_x4_small", 4, 128, 14000, NOTHING),
+            ("upscale_x3", 3, 96, 1250, "upscale_x4_small"),
+            ("upscale_x2", 2, 64, 4000, "upscale_x4_small"),
+        ]
+    },
 }
 
 
-def load_photos(split, channels):
+# --- Photos -------------------------------------------------------------------
+
+
+def load_photos(split, channels, source="photos"):
     return list(
         tfgen.load_dataset(
-            "photos", split, channels=channels, batch_size=None, shuffle=False
+            source, split, channels=channels, batch_size=None, shuffle=False
         ).as_numpy_iterator()
     )
 
 
-def collect_photos(channels):
-    """The training photos in three sizes and, for one channel, four versions."""
-    photos = load_photos("train", channels)
+def collect_photos(channels, source="photos"):
+    """The training photos in three sizes. For one channel there are four versions of
+    each; of three channels every fifth photo is there without its colour too."""
+    photos = load_photos("train", channels, source)
     if channels == 1:
-        for photo in load_photos("train", 3):
+        for photo in load_photos("train", 3, source):
             if np.ptp(photo, axis=-1).any():
                 photos += np.split(photo, 3, axis=-1)
+    else:
+        grey = load_photos("train", 1, source)[::5]
+        photos += [np.repeat(photo, 3, axis=-1) for photo in grey]
     return photos + [shrink(p, factor) for p in photos for factor in (0.7, 0.5)]
 
 
@@ -110,24 +148,39 @@ def shrink(photo, factor):
     return np.clip(tf.image.resize(photo, size, "bicubic", antialias=True), 0, 1)
 
 
+# --- Scores and records -------------------------------------------------------
+
+NOISE = partial(tfgen.add_gaussian_noise, sigma=25.0)
+SCORED = {"denoise": NOISE, "denoise_color": NOISE, "photo": tfgen.compress_jpeg}
+
+
 def score(name, restorer):
     """Mean PSNR on the test photos of the untouched input and of the result."""
     scores = []
     for seed, photo in enumerate(load_photos("test", restorer.image_shape[-1])):
         side = 12 * (min(*photo.shape[:2], 512) // 12)
         photo = photo[None, :side, :side]
-        options = {}
-        if "denoise" in name:
-            damaged = tfgen.add_gaussian_noise(photo, seed, sigma=25.0)
-        else:
-            damaged = RECIPES[name][1](photo, seed)
-            options = {"border": restorer.scale if restorer.scale > 1 else 0}
+        damaged = SCORED.get(name, RECIPES[name][1])(photo, seed)
         known = {key: value.numpy() for key, value in damaged.items()}
         image = known.pop("image")
         untouched = tf.image.resize(image, photo.shape[1:3], "bicubic")
         pair = np.clip(untouched, 0, 1), restorer.restore(image, **known)
-        scores.append([tfgen.psnr(photo, x, **options)[0] for x in pair])
+        border = restorer.scale if restorer.scale > 1 else 0
+        scores.append([tfgen.psnr(photo, x, border=border)[0] for x in pair])
     return np.mean(scores, axis=0)
+
+
+def measure(name, model):
+    """What is recorded of a trained model: of a restorer PSNR, of another model what it
+    evaluates on patches of the test photos."""
+    if isinstance(model, tfgen.Restorer):
+        scores = score(name, model)
+        scores = {"untouched_psnr": scores[0], "restored_psnr": scores[1]}
+    else:
+        photos = load_photos("test", model.image_shape[-1])
+        patches = tfgen.random_patches(photos, 160, 160)
+        scores = model.evaluate(patches, return_dict=True, verbose=0)
+    return {key: round(float(value), 3) for key, value in scores.items()}
 
 
 class Clock(keras.callbacks.Callback):
@@ -145,27 +198,28 @@ class Clock(keras.callbacks.Callback):
         self.path.write_text(str(done + time.perf_counter() - self.start))
 
 
-def write_records(records):
+def write_records(records, folder):
     content = json.dumps(records, indent=2, sort_keys=True) + "\n"
-    write_whole(FOLDER / "records.json", content.encode())
+    write_whole(folder / "records.json", content.encode())
     lines = [
         "# The trained networks",
         "",
         "Written by `benchmarks/train_weights.py`, which says what they were trained "
-        "on. The score is the mean PSNR in dB on the five test photos: of the "
-        "untouched input (enlarged bicubically if it is small) and of the restored "
-        "image. Denoising at sigma 25, inpainting of scratches, enlarging of luma; "
-        "photos cropped to at most 504 x 504.",
+        "on. The score is the mean PSNR in dB on the test photos: of the untouched "
+        "input (enlarged bicubically if it is small) and of the restored image. "
+        "Denoising at sigma 25, `photo` after JPEG of quality 30, inpainting of "
+        "scratches, enlarging of luma; photos cropped to at most 504 x 504.",
         "",
-        "| network | parameters | begun with | steps | minutes | seed | untouched | "
-        "restored | hardware |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| network | parameters | begun with | steps | a step | learned from | minutes "
+        "| seed | untouched | restored | hardware |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     classifier = records.pop(CLASSIFIER, None)
     for name, record in sorted(records.items()):
         lines.append(
             f"| `{name}` | {record['parameters']:,} | {record['begun_with'] or '-'} | "
-            f"{record['steps']:,} | {record['seconds'] / 60:.0f} | {record['seed']} | "
+            f"{record['steps']:,} | {record['batch']} | {record['data']} | "
+            f"{record['seconds'] / 60:.0f} | {record['seed']} | "
             f"{record['untouched_psnr']:.2f} | {record['restored_psnr']:.2f} | "
             f"{record['hardware']} |"
         )
@@ -178,7 +232,7 @@ def write_records(records):
             "glyphs rightly.",
         ]
     text = "\n".join(lines) + "\n"
-    write_whole(FOLDER / "README.md", text.encode())
+    write_whole(folder / "README.md", text.encode())
 
 
 def as_npz(weights):
@@ -189,22 +243,34 @@ def as_npz(weights):
     return content.getvalue()
 
 
-def store(name, content, **record):
+def describe_hardware():
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return f"{os.cpu_count()} {platform.machine()} cores"
+    details = tf.config.experimental.get_device_details(gpus[0])
+    return f"{len(gpus)} {details.get('device_name', 'GPU')}"
+
+
+def store(name, content, folder=FOLDER, **record):
     """Store weights and what is known of them."""
-    path = FOLDER / "records.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "records.json"
     records = json.loads(path.read_text("utf-8")) if path.exists() else {}
     records[name] = {
-        "command": f"python benchmarks/train_weights.py {name}",
-        "hardware": f"{os.cpu_count()} {platform.machine()} cores, "
-        f"{'float32' if name == CLASSIFIER else 'bfloat16'}",
+        "command": shlex.join(["python", "benchmarks/train_weights.py", *sys.argv[1:]]),
+        "hardware": describe_hardware()
+        + (", float32" if name == CLASSIFIER else ", bfloat16"),
         "sha256": hashlib.sha256(content).hexdigest(),
         **record,
     }
-    write_whole(FOLDER / f"{name}.npz", content)
-    write_records(records)
+    write_whole(folder / f"{name}.npz", content)
+    write_records(records, folder)
 
 
-def train_glyph_classifier(seed, epochs=8):
+# --- Training -----------------------------------------------------------------
+
+
+def train_glyph_classifier(seed, folder, epochs=8):
     train, test = (
         tfgen.load_dataset("glyphs", split, labels=True, seed=seed)
         for split in ("train", "test")
@@ -218,6 +284,7 @@ def train_glyph_classifier(seed, epochs=8):
     store(
         CLASSIFIER,
         content,
+        folder,
         epochs=epochs,
         seconds=round(seconds),
         seed=seed,
@@ -226,13 +293,36 @@ def train_glyph_classifier(seed, epochs=8):
     )
 
 
-def train_stage(restorer, patches, epochs, rate, loss, work):
-    """Train for some epochs, or for what is left of them after an interrupt, and
-    return the seconds of all of them."""
-    rate = keras.optimizers.schedules.CosineDecay(rate, epochs * EPOCH, alpha=0.01)
-    restorer.compile(keras.optimizers.Adam(rate), loss)
+def begin_with(network, given):
+    """Give a network the weights of another that has as many.
+
+    Where it takes one channel more, the level of the noise, this begins without effect.
+    Weights of any other shape stay as they are.
+    """
+    if len(network.weights) != len(given.weights):
+        raise ValueError(
+            f"{given.name} has {len(given.weights)} weights, but {network.name} has "
+            f"{len(network.weights)}: begin with a network of as many layers."
+        )
+    for weight, start in zip(network.weights, given.weights, strict=True):
+        start = start.numpy()
+        more = np.subtract(weight.shape, start.shape)
+        if more.tolist() == [0, 0, 1, 0]:
+            start = np.pad(start, [(0, channels) for channels in more])
+        if weight.shape == start.shape:
+            weight.assign(start)
+
+
+def fit(model, patches, epochs, epoch, rate, compiled, work):
+    """Train for some epochs of `epoch` steps, or for what is left of them after an
+    interrupt, and return the seconds of all of them."""
+    warmup = min(500, math.ceil(epochs * epoch / 10))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, epochs * epoch - warmup, 0.01, warmup_target=rate, warmup_steps=warmup
+    )
+    model.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), **compiled)
     work.mkdir(parents=True, exist_ok=True)
-    restorer.fit(
+    model.fit(
         patches,
         epochs=epochs,
         verbose=2,
@@ -244,53 +334,69 @@ def train_stage(restorer, patches, epochs, rate, loss, work):
     return json.loads((work / "seconds.json").read_text())
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=[*TRAININGS, CLASSIFIER])
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    if options.name == CLASSIFIER:
-        return train_glyph_classifier(options.seed)
-    corruption, size, stages, begun_with = TRAININGS[options.name]
+def train(name, options):
+    training = TRAININGS[name]
+    patch, steps = options.patch or training.patch, options.steps or training.steps
+    begin = options.begin or training.begin
+    epochs = max(1, steps // EPOCH)
+    epoch = steps // epochs
     keras.utils.set_random_seed(options.seed)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    network = RECIPES[name][0]()
+    if begin != NOTHING:
+        begin_with(network, tfgen.load_pretrained(begin).network)
+    model = training.model(network, training.corruption, seed=options.seed)
+    source = options.photos or "photos"
+    count = len(load_photos("train", 1, source))
+    photos = collect_photos(network.input["image"].shape[-1], source)
+    photos = [photo for photo in photos if min(photo.shape[:2]) >= patch]
+    if not photos:
+        raise ValueError(f"No photo is as large as a patch, {patch} pixels.")
+    batch = options.batch
+    patches = tfgen.random_patches(
+        photos, patch, epoch * batch, batch_size=batch, seed=options.seed
+    )
+    rate = 1e-3 if begin == NOTHING else 5e-4
+    seconds = fit(model, patches, epochs, epoch, rate, training.compiled, WORK / name)
 
-    network = RECIPES[options.name][0]()
-    if begun_with:  # all weights that have the same shape
-        given = tfgen.load_pretrained(begun_with).network.weights
-        for weight, start in zip(network.weights, given, strict=True):
-            if weight.shape == start.shape:
-                weight.assign(start)
-    photos = collect_photos(network.output_shape[-1])
-    seconds = 0
-    for index, (steps, loss) in enumerate(stages):
-        seed = options.seed + index
-        restorer = tfgen.Restorer(network, corruption, seed=seed)
-        patches = tfgen.random_patches(
-            photos, size, EPOCH * BATCH, batch_size=BATCH, seed=seed
-        )
-        rate = 5e-4 if begun_with or index else 1e-3
-        work = WORK / options.name / str(index)
-        seconds += train_stage(restorer, patches, steps // EPOCH, rate, loss, work)
-        network.set_weights(restorer.averaged_network.get_weights())
-
-    content = as_npz(network.weights)
+    content = as_npz(model.averaged_network.weights)
     keras.mixed_precision.set_global_policy("float32")
-    scores = score(options.name, build_restorer(options.name, content))
-    print("PSNR untouched and restored: {:.2f} and {:.2f} dB".format(*scores))
-
+    measured = measure(name, build_restorer(name, content))
+    print(", ".join(f"{key} {value}" for key, value in measured.items()))
     store(
-        options.name,
+        name,
         content,
-        begun_with=begun_with,
-        steps=sum(steps for steps, _ in stages),
+        options.out,
+        batch=f"{batch} patches of {patch}",
+        begun_with=None if begin == NOTHING else begin,
+        data=f"{count} photos of {options.photos or 'the package'}",
+        steps=epochs * epoch,
         seconds=round(seconds),
         seed=options.seed,
         parameters=network.count_params(),
-        untouched_psnr=round(float(scores[0]), 2),
-        restored_psnr=round(float(scores[1]), 2),
+        **measured,
     )
-    shutil.rmtree(WORK / options.name)
+    shutil.rmtree(WORK / name)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=[*TRAININGS, CLASSIFIER])
+    parser.add_argument("--begin", choices=[NOTHING, *RECIPES])
+    parser.add_argument("--photos", type=Path, metavar="FOLDER")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--patch", type=int, help="its sides in pixels")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", default=FOLDER)
+    options = parser.parse_args()
+    try:
+        if options.name == CLASSIFIER:
+            train_glyph_classifier(options.seed, options.out)
+        else:
+            train(options.name, options)
+    except (ValueError, FileNotFoundError) as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tfgen import restoration
-from tfgen.data import corruptions
+from tfgen.data import corruptions, photo_damage
 from tfgen.measures.features import build_classifier
 
 FOLDER = Path(__file__).parent
@@ -27,7 +27,7 @@ RECIPES = {  # name: the network, what it was trained to undo
         functools.partial(
             restoration.build_denoiser, channels=3, blocks=10, blind=True
         ),
-        corruptions.compress_jpeg,
+        photo_damage.corrupt_like_a_photo,
     ),
     "inpaint": (restoration.build_inpainter, corruptions.mask_scratches),
     "upscale_x4": (
