@@ -162,6 +162,7 @@ def write_records(records):
         "|---|---|---|---|---|---|---|---|---|",
     ]
     classifier = records.pop(CLASSIFIER, None)
+    finder = records.pop("scratches", None)
     for name, record in sorted(records.items()):
         lines.append(
             f"| `{name}` | {record['parameters']:,} | {record['begun_with'] or '-'} | "
@@ -176,6 +177,13 @@ def write_records(records):
             f"{classifier['epochs']} epochs, {classifier['seconds']:.0f} seconds, seed "
             f"{classifier['seed']}) names {classifier['accuracy']:.2%} of the test "
             "glyphs rightly.",
+        ]
+    if finder:
+        lines += [
+            "",
+            f"`scratches` ({finder['parameters']:,} parameters, {finder['steps']:,} "
+            f"steps of {finder['batch']}, seed {finder['seed']}, {finder['hardware']}) "
+            f"finds drawn defects on the test photos with F1 {finder['f1']:.2f}.",
         ]
     text = "\n".join(lines) + "\n"
     write_whole(FOLDER / "README.md", text.encode())

@@ -37,6 +37,7 @@ from tfgen.data.corruptions import (
     downsample,
 )
 from tfgen.data.patches import random_patches  # noqa: F401
+from tfgen.defects import DefectFinder, build_defect_finder, defect_loss
 from tfgen.gan import GAN, PENALTIES, build_discriminator, build_generator
 from tfgen.gan import LOSSES as gan_losses  # noqa: N811
 from tfgen.measures.features import build_classifier
@@ -157,6 +158,21 @@ def adversarial(**options):
     )
 
 
+@keras.saving.register_keras_serializable("tests")
+def draw_boxes(images, seed, count=2):
+    """Bright boxes and where they are, in plain TensorFlow, which XLA compiles."""
+    shape = tf.concat([tf.shape(images)[:1], [2, 2, 1]], axis=0)
+    cells = tf.random.stateless_uniform(shape, seed) < count / 4
+    mask = tf.cast(tf.repeat(tf.repeat(cells, 8, axis=1), 8, axis=2), tf.float32)
+    return {"image": images + mask * (1 - images), "mask": mask}
+
+
+def finder(**options):
+    corruption = functools.partial(draw_boxes, count=1)
+    network = build_defect_finder(1, 4, 1)
+    return DefectFinder(network, **{"corruption": corruption, **options})
+
+
 # name: what builds it, and options of its own that are not the defaults
 MODELS = {
     "toy": (toy, {}),
@@ -171,6 +187,7 @@ MODELS = {
     ),
     "restorer": (restorer, dict(corruption=add_gaussian_noise)),
     "adversarial": (adversarial, dict(feature_weight=0.5, adversarial_weight=0.1)),
+    "finder": (finder, dict(corruption=draw_boxes)),
 }
 
 
@@ -390,6 +407,7 @@ BUILDERS = {
     build_inpainter: (1, 4, 1),
     build_upscaler: (2, 1, 4, 1),
     build_patch_discriminator: (1, 4),
+    build_defect_finder: (1, 4, 1),
     build_classifier: (SHAPE, 3),
 }
 
@@ -540,7 +558,7 @@ def judge(images):
 LOSSES = {
     *(loss for pair in gan_losses.values() for loss in pair),
     *(penalty for penalty, _ in PENALTIES.values()),
-    *(adversarial_loss, discriminator_loss, batch_psnr),
+    *(adversarial_loss, discriminator_loss, batch_psnr, defect_loss),
     *(kl_divergence, bernoulli_log_likelihood, gaussian_log_likelihood),
 }
 
