@@ -16,10 +16,10 @@ from tfgen.images import LUMA
 
 FINE = 4  # defects are drawn so many times larger and shrunk, which makes edges soft
 PATHS = {  # length (share of the longer side), bend and jags (radians), width (pixels)
-    "hair": ((0.15, 0.7), 4.0, 0.05, (0.6, 3.5)),
-    "scratch": ((0.5, 3.0), 0.15, 0.01, (0.6, 3.5)),
-    "crack": ((0.2, 1.4), 0.4, 0.5, (0.6, 3.5)),
-    "fold": ((2.0, 3.0), 0.2, 0.01, (0.8, 5.0)),
+    "hair": ((0.15, 0.7), 4.0, 0.05, (1.0, 3.5)),
+    "scratch": ((0.5, 3.0), 0.15, 0.01, (1.0, 3.5)),
+    "crack": ((0.2, 1.4), 0.4, 0.5, (1.0, 3.5)),
+    "fold": ((2.0, 3.0), 0.2, 0.01, (1.0, 5.0)),
 }
 
 
@@ -88,14 +88,14 @@ def _draw(image, rng, any_defects):
     damaged, cover = image, np.zeros(image.shape[:2])
     bright = rng.random() < 0.7  # most defects of one picture are alike
     for shape in _shapes(image.shape[:2], rng) if any_defects else ():
-        opacity = 1.0 if rng.random() < 0.6 else rng.uniform(0.25, 1)
+        opacity = 1.0 if rng.random() < 0.6 else rng.uniform(0.3, 1)
         value = rng.uniform(0.7, 1) if bright else rng.uniform(0, 0.2)
-        if rng.random() < 0.2:
+        if rng.random() < 0.12:
             value = rng.random()
         layers = [(opacity * shape, value)]
         if rng.random() < 0.2:  # relief: an edge in shade
             shade = np.roll(shape, rng.integers(-2, 3, 2), (0, 1))
-            layers.insert(0, (rng.uniform(0.1, 0.6) * shade, 0))
+            layers.insert(0, (rng.uniform(0.3, 0.6) * shade, 0))
         for alpha, value in layers:
             damaged = damaged + alpha[..., None] * (value - damaged)
             cover = np.maximum(cover, alpha)
@@ -113,10 +113,10 @@ def _shapes(size, rng):
         start = path[rng.integers(len(path))] if branch else None
         path, shape = _draw_path(size, rng, start, *PATHS[kind])
         yield shape
-    for _ in range(int(16 * rng.random() ** 3)):
+    for _ in range(int(16 * rng.random() ** 2)):
         yield _draw_spot(size, rng, np.exp(rng.uniform(np.log(0.6), np.log(4.5))))
     for _ in range(int(4 * rng.random() ** 3)):
-        yield _draw_spot(size, rng, rng.uniform(2, 12))
+        yield _draw_spot(size, rng, rng.uniform(2, 7))
 
 
 def _draw_path(size, rng, start, length, bend, jags, width):
