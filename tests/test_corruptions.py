@@ -23,9 +23,11 @@ from tfgen.data.corruptions import (
     mask_scratches,
     mask_text,
 )
+from tfgen.data.defects import draw_defects
 
 MASKS = [mask_boxes, mask_scratches, mask_text]
-RANDOM = [add_gaussian_noise, add_poisson_noise, add_salt_and_pepper, *MASKS]
+NOISES = [add_gaussian_noise, add_poisson_noise, add_salt_and_pepper]
+RANDOM = [*NOISES, *MASKS, draw_defects]
 FIXED = [compress_jpeg, blur, downsample]
 
 

@@ -46,6 +46,7 @@ from tfgen.model import (
     ImageModel,
     copy_of,
     move_average,
+    usual_settings,
 )
 from tfgen.restoration import (
     AdversarialRestorer,
@@ -159,18 +160,26 @@ def adversarial(**options):
 
 
 @keras.saving.register_keras_serializable("tests")
-def draw_boxes(images, seed, count=2):
-    """Bright boxes and where they are, in plain TensorFlow, which XLA compiles."""
-    shape = tf.concat([tf.shape(images)[:1], [2, 2, 1]], axis=0)
-    cells = tf.random.stateless_uniform(shape, seed) < count / 4
-    mask = tf.cast(tf.repeat(tf.repeat(cells, 8, axis=1), 8, axis=2), tf.float32)
-    return {"image": images + mask * (1 - images), "mask": mask}
+def draw_boxes(images, seed, count=4):
+    """White boxes, about `count` of 16 to an image, and where they are."""
+    shape = tf.concat([tf.shape(images)[:1], [4, 4, 1]], axis=0)
+    cells = tf.random.stateless_uniform(shape, seed) < count / 16
+    mask = tf.cast(tf.repeat(tf.repeat(cells, 4, axis=1), 4, axis=2), tf.float32)
+    return {"image": tf.maximum(images, mask), "mask": mask}
+
+
+@usual_settings()
+def two_convolutions():
+    image = keras.Input((None, None, 1), name="image")
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(image)
+    x = keras.layers.Dropout(0.3)(x)
+    logits = keras.layers.Conv2D(1, 3, padding="same", dtype="float32")(x)
+    return keras.Model({"image": image}, logits)
 
 
 def finder(**options):
-    corruption = functools.partial(draw_boxes, count=1)
-    network = build_defect_finder(1, 4, 1)
-    return DefectFinder(network, **{"corruption": corruption, **options})
+    corruption = functools.partial(draw_boxes, count=8)
+    return DefectFinder(two_convolutions(), **{"corruption": corruption, **options})
 
 
 # name: what builds it, and options of its own that are not the defaults
