@@ -68,12 +68,9 @@ def measure(marked, mask):
         ndimage.binary_dilation(x, beside) for x in (mask, marked)
     )
     scores = []
-    for right, found in (
-        (marked & mask, mask & marked),
-        (marked & near_mask, mask & near_marked),
-    ):
-        precision = right.sum() / max(marked.sum(), 1)
-        recall = found.sum() / mask.sum()
+    for defects, found in ((mask, marked), (near_mask, near_marked)):
+        precision = (marked & defects).sum() / max(marked.sum(), 1)
+        recall = (mask & found).sum() / mask.sum()
         total = max(precision + recall, 1e-9)
         scores += [precision, recall, 2 * precision * recall / total]
     return scores

@@ -28,8 +28,8 @@ def draw_defects(images, seed, share=0.88, aged=True):
     """Draw hairs, film scratches, cracks, folds, dust and chips over clean images.
 
     Defects differ in number, place, width, brightness and transparency; cracks branch,
-    and some have relief: a dark edge. Sizes are in pixels, for photos and patches of
-    some hundred pixels.
+    and some defects have relief: a dark edge. The longer side of an image measures how
+    long paths are; widths and spots are in pixels, for images of some hundred pixels.
 
     Parameters
     ----------
@@ -64,14 +64,12 @@ def draw_defects(images, seed, share=0.88, aged=True):
 
     def damage(images, seed):
         rng = np.random.default_rng(seed.view(np.uint64))
-        results = []
-        for image in images:
+        damaged, masks = np.empty_like(images), np.empty_like(images[..., :1])
+        for index, image in enumerate(images):
             image = _fade(image, rng) if aged else image
-            damaged, mask = _draw(image, rng, rng.random() < share)
-            results.append((_scan(damaged, rng) if aged else damaged, mask))
-        return [
-            np.stack(parts).astype(np.float32) for parts in zip(*results, strict=True)
-        ]
+            image, masks[index] = _draw(image, rng, rng.random() < share)
+            damaged[index] = _scan(image, rng) if aged else image
+        return damaged, masks
 
     inputs = images, tf.stack(_split(seed)[0])
     outputs = tf.float32, tf.float32
