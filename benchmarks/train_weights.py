@@ -104,6 +104,9 @@ TRAININGS = {
         any_noise, 64, 8000, {"loss": partial(minus_psnr, best=40)}, "photo"
     ),
     "inpaint": Training(any_holes, 64, 6000, {"loss": minus_psnr}),
+    "scratches": Training(
+        tfgen.draw_defects, 128, 4000, {}, "scratches", tfgen.DefectFinder
+    ),
     **{
         name: Training(
             partial(tfgen.downsample, scale=scale), patch, steps, {"loss": L1}, begin
@@ -215,6 +218,7 @@ def write_records(records, folder):
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     classifier = records.pop(CLASSIFIER, None)
+    finder = records.pop("scratches", None)
     for name, record in sorted(records.items()):
         lines.append(
             f"| `{name}` | {record['parameters']:,} | {record['begun_with'] or '-'} | "
@@ -230,6 +234,14 @@ def write_records(records, folder):
             f"{classifier['epochs']} epochs, {classifier['seconds']:.0f} seconds, seed "
             f"{classifier['seed']}) names {classifier['accuracy']:.2%} of the test "
             "glyphs rightly.",
+        ]
+    if finder:
+        lines += [
+            "",
+            f"`scratches` ({finder['parameters']:,} parameters, {finder['steps']:,} "
+            f"steps of {finder['batch']}, seed {finder['seed']}, {finder['hardware']}; "
+            f"{finder.get('averaged', 'average of training')}) finds drawn defects on "
+            f"the test photos with F1 {finder['f1']:.2f}: `benchmarks/defects.py`.",
         ]
     text = "\n".join(lines) + "\n"
     write_whole(folder / "README.md", text.encode())

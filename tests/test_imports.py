@@ -15,7 +15,7 @@ import tfgen
 PACKAGE = Path(tfgen.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FORBIDDEN = {"tests", "notebooks", "benchmarks", "IPython", "pytest"}
-MODELS = {"gan", "vae", "diffusion", "restoration"}
+MODELS = {"gan", "vae", "diffusion", "restoration", "defects"}
 ROOMS = {  # each folder and file of the package, and the others that it may import
     "__init__": {"data", "measures", "plot", "tiles", "weights", *MODELS},
     "__main__": {"commands"},
@@ -25,6 +25,7 @@ ROOMS = {  # each folder and file of the package, and the others that it may imp
     "vae": {"checks", "model"},
     "diffusion": {"checks", "model"},
     "restoration": {"checks", "model", "tiles"},
+    "defects": {"checks", "model", "restoration", "tiles"},  # its residual blocks
     "tiles": {"checks"},
     "model": {"checks", "saving"},
     "saving": {"checks"},
@@ -233,6 +234,8 @@ sys.modules["tfgen"] = None  # cannot be imported
 import keras, numpy as np
 def damage(images, seed):
     return {"image": images, "sigma": keras.ops.ones((4, 1))}
+def mark(images, seed):
+    return {"image": images, "mask": images}
 size = (8, 8, 1), 4, 4
 images = np.full((4, 8, 8, 1), 0.5, np.float32)
 """
@@ -240,6 +243,7 @@ COPIES = {  # the files of models, and how one is made with them
     "gan": "GAN(build_generator(*size), build_discriminator((8, 8, 1), 4))",
     "vae": "VAE(build_encoder(*size), build_decoder(*size), likelihood='gaussian')",
     "restoration": "Restorer(build_denoiser(1, 4, 1), damage)",
+    "defects": "DefectFinder(build_defect_finder(1, 4, 1), mark)",
 }
 
 
@@ -265,4 +269,4 @@ def test_copied_models_train_without_the_package(tmp_path):
         text=True,
         check=True,
     )
-    assert result.stdout.split() == ["trained"] * 6
+    assert result.stdout.split() == ["trained"] * 8

@@ -37,6 +37,7 @@ from tfgen.data.corruptions import (
     downsample,
 )
 from tfgen.data.patches import random_patches  # noqa: F401
+from tfgen.defects import DefectFinder, build_defect_finder, defect_loss
 from tfgen.gan import GAN, PENALTIES, build_discriminator, build_generator
 from tfgen.gan import LOSSES as gan_losses  # noqa: N811
 from tfgen.measures.features import build_classifier
@@ -45,6 +46,7 @@ from tfgen.model import (
     ImageModel,
     copy_of,
     move_average,
+    usual_settings,
 )
 from tfgen.restoration import (
     AdversarialRestorer,
@@ -157,6 +159,29 @@ def adversarial(**options):
     )
 
 
+@keras.saving.register_keras_serializable("tests")
+def draw_boxes(images, seed, count=4):
+    """White boxes, about `count` of 16 to an image, and where they are."""
+    shape = tf.concat([tf.shape(images)[:1], [4, 4, 1]], axis=0)
+    cells = tf.random.stateless_uniform(shape, seed) < count / 16
+    mask = tf.cast(tf.repeat(tf.repeat(cells, 4, axis=1), 4, axis=2), tf.float32)
+    return {"image": tf.maximum(images, mask), "mask": mask}
+
+
+@usual_settings()
+def two_convolutions():
+    image = keras.Input((None, None, 1), name="image")
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(image)
+    x = keras.layers.Dropout(0.3)(x)
+    logits = keras.layers.Conv2D(1, 3, padding="same", dtype="float32")(x)
+    return keras.Model({"image": image}, logits)
+
+
+def finder(**options):
+    corruption = functools.partial(draw_boxes, count=8)
+    return DefectFinder(two_convolutions(), **{"corruption": corruption, **options})
+
+
 # name: what builds it, and options of its own that are not the defaults
 MODELS = {
     "toy": (toy, {}),
@@ -171,6 +196,7 @@ MODELS = {
     ),
     "restorer": (restorer, dict(corruption=add_gaussian_noise)),
     "adversarial": (adversarial, dict(feature_weight=0.5, adversarial_weight=0.1)),
+    "finder": (finder, dict(corruption=draw_boxes)),
 }
 
 
@@ -390,6 +416,7 @@ BUILDERS = {
     build_inpainter: (1, 4, 1),
     build_upscaler: (2, 1, 4, 1),
     build_patch_discriminator: (1, 4),
+    build_defect_finder: (1, 4, 1),
     build_classifier: (SHAPE, 3),
 }
 
@@ -540,7 +567,7 @@ def judge(images):
 LOSSES = {
     *(loss for pair in gan_losses.values() for loss in pair),
     *(penalty for penalty, _ in PENALTIES.values()),
-    *(adversarial_loss, discriminator_loss, batch_psnr),
+    *(adversarial_loss, discriminator_loss, batch_psnr, defect_loss),
     *(kl_divergence, bernoulli_log_likelihood, gaussian_log_likelihood),
 }
 

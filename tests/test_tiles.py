@@ -185,6 +185,32 @@ def test_an_upscaler_for_grey_corrects_the_luma_of_colour(frozen, scale):
     np.testing.assert_allclose(result, (smooth + network).clip(0, 1), atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("made", [1, 2])
+def test_a_network_may_make_other_channels_than_it_takes(channels, made):
+    keras.utils.set_random_seed(0)
+    image = keras.Input((None, None, channels), name="image")
+    maps = keras.layers.Conv2D(made, 5, padding="same", activation="sigmoid")(image)
+    network = keras.Model({"image": image}, maps)
+    tiler = Tiler(network, made)
+    color = pictures(2, 40, 48, channels)
+    expected = network({"image": color})
+    for tile in (512, 16):
+        found = tiler.restore(color, tile=tile)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        single = tiler.restore(color[0], tile=tile, ensemble=True)
+        assert single.shape == (40, 48, made)
+    grey = color[..., :1]
+    expected = network({"image": grey.repeat(channels, axis=-1)})
+    np.testing.assert_allclose(tiler.restore(grey), expected, atol=1e-5)
+    if channels == 1:
+        with pytest.raises(ValueError, match="of 1 channels; this one has 3"):
+            tiler.restore(grey.repeat(3, axis=-1))
+    if channels != made:
+        with pytest.raises(ValueError, match="as many channels"):
+            Tiler(network).restore(color)
+
+
 TILED = [(kind, channels, shown) for kind in KINDS for channels, shown in [(1, 1)]]
 TILED += [("denoise", 3, 3), ("denoise", 1, 3), ("inpaint", 3, 1), (3, 1, 3), (2, 3, 3)]
 

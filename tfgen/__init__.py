@@ -20,12 +20,18 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         mask_scratches,
         mask_text,
     )
+    from tfgen.data.defects import draw_defects
     from tfgen.data.loading import (
         binarize,
         load_dataset,
     )
     from tfgen.data.patches import random_patches
     from tfgen.data.photo_damage import add_sensor_noise, corrupt_like_a_photo
+    from tfgen.defects import (
+        DefectFinder,
+        build_defect_finder,
+        defect_loss,
+    )
     from tfgen.gan import (
         GAN,
         build_discriminator,
@@ -95,4 +101,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         interpolate_latents,
         kl_divergence,
     )
-    from tfgen.weights import load_pretrained
+    from tfgen.weights import (
+        find_scratches,
+        load_pretrained,
+    )

@@ -32,11 +32,15 @@ class Tiler:
     ----------
     network : keras.Model
         As `Restorer` takes it.
+    made : int, optional
+        How many channels the network makes of an image of any number of them; without
+        it, as many as the image has.
     """
 
-    def __init__(self, network):
+    def __init__(self, network, made=None):
         self.network = network
-        self.channels = network.output_shape[-1]
+        self.made = made
+        self.channels = network.input["image"].shape[-1] or network.output_shape[-1]
         self.fixed = network.input["image"].shape[1:3]
         self.told = set(network.input) - {"image"}
         parts = network._flatten_layers(include_self=False)
@@ -60,7 +64,8 @@ class Tiler:
             len(windows) * len(batch), verbose=verbose, unit_name="tile"
         )
         count, height, width, channels = batch.shape
-        shape = (count, height * self.scale, width * self.scale, channels)
+        made = self.made or channels
+        shape = (count, height * self.scale, width * self.scale, made)
         restored = np.empty(shape, np.float32)
         for index, image in enumerate(batch):
             told = {key: values[index] for key, values in known.items()}
@@ -71,7 +76,7 @@ class Tiler:
                 progress.add(1)
         if images.ndim == 4:
             return restored
-        return restored.reshape(*shape[1:3], *images.shape[2:])
+        return restored.reshape(shape[1 : images.ndim + 1])
 
     def cut_windows(self, size, tile):
         """For each tile of an image a pair, for height and width, as of `cut_side`."""
@@ -148,8 +153,10 @@ class Tiler:
             return self.run(damaged)[0].numpy()
         if channels == 1:  # grey for a network of several channels
             repeated = {**damaged, "image": tf.repeat(image, self.channels, axis=-1)}
-            return self.run(repeated)[0].numpy().mean(-1, float, keepdims=True)
-        require(self.channels == 1, OTHER_CHANNELS.format(self.channels, channels))
+            result = self.run(repeated)[0].numpy()
+            return result if self.made else result.mean(-1, float, keepdims=True)
+        separable = self.channels == 1 and not self.made
+        require(separable, OTHER_CHANNELS.format(self.channels, channels))
         if self.scale > 1:
             luma = tf.reduce_sum(image * LUMA, axis=-1, keepdims=True)
             size = self.scale * np.array(image.shape[1:3])
@@ -202,7 +209,8 @@ class Tiler:
         """How many times larger an image of a size becomes; 0 if something else."""
         (_, height, width, channels), made = self.try_size(size)
         scale = made[1] // height if len(made) == 4 else 0
-        return scale * (made[1:] == (scale * height, scale * width, channels))
+        wanted = (scale * height, scale * width, self.made or channels)
+        return scale * (made[1:] == wanted)
 
     def try_size(self, size):
         """The shapes of an image and of the network's result, () for an error."""

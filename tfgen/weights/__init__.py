@@ -10,6 +10,8 @@ import numpy as np
 
 from tfgen import restoration
 from tfgen.data import corruptions, photo_damage
+from tfgen.data.defects import draw_defects
+from tfgen.defects import DefectFinder, build_defect_finder
 from tfgen.measures.features import build_classifier
 
 FOLDER = Path(__file__).parent
@@ -45,6 +47,7 @@ RECIPES = {  # name: the network, what it was trained to undo
             ("upscale_x4_small", 4),
         )
     },
+    "scratches": (build_defect_finder, draw_defects),
 }
 
 
@@ -57,13 +60,15 @@ def load_pretrained(name):
         ``"photo"`` (noise, grain, compression and slight blur of unknown strength),
         ``"denoise"`` (grey, sigma 0 to 55), ``"denoise_color"``, ``"inpaint"``,
         ``"upscale_x2"``, ``"upscale_x3"``, ``"upscale_x4"``, ``"upscale_x4_small"``
-        (half the work) or ``"glyph_classifier"`` (letters of 32 x 32 grey pixels).
-        How each was trained, and what it scores, is in ``tfgen/weights/README.md``.
+        (half the work), ``"scratches"`` (finds them) or ``"glyph_classifier"``
+        (letters of 32 x 32 grey pixels). How each was trained, and what it scores, is
+        in ``tfgen/weights/README.md``.
 
     Returns
     -------
-    Restorer or keras.Sequential
-        ``load_pretrained("denoise").restore(photo)``; also compiled, to be trained
+    Restorer, DefectFinder or keras.Sequential
+        ``load_pretrained("denoise").restore(photo)``,
+        ``load_pretrained("scratches").find(photo)``; also compiled, to be trained
         further. The classifier is what `build_classifier` makes, for
         `classifier_features`.
 
@@ -94,7 +99,8 @@ def load_pretrained(name):
 def build_restorer(name, content):
     """Build the network `name` with weights from the bytes of an npz file."""
     build, undo = RECIPES[name]
-    restorer = restoration.Restorer(set_weights(build(), content), undo)
+    make = DefectFinder if name == "scratches" else restoration.Restorer
+    restorer = make(set_weights(build(), content), undo)
     restorer.compile()
     return restorer
 
@@ -104,3 +110,37 @@ def set_weights(network, content):
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         network.set_weights([arrays[str(i)] for i in range(len(arrays.files))])
     return network
+
+
+def find_scratches(images, threshold=0.5):
+    """Mark scratches, hairs, cracks, folds, specks and small chips in photos.
+
+    Thin things of the picture can look like them, such as ropes, masts or letters: look
+    at the mask, and correct it, before you fill what it marks.
+
+    Parameters
+    ----------
+    images : array, (height, width), (height, width, channels) or (n, height, width,
+        channels)
+        In [0, 1], grey or colour, of any size.
+    threshold : float
+        In [0, 1]: pixels are marked whose probability is above it. Lower, more is
+        marked.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, (height, width) or (n, height, width): True in the defects, as
+        ``load_pretrained("inpaint").restore(images, mask=...)`` takes it.
+
+    Raises
+    ------
+    ValueError
+        For images of another shape or range, or such a threshold.
+
+    Notes
+    -----
+    Each call loads the network: for many photos, load it once and call its `find`,
+    ``load_pretrained("scratches").find(photo)``.
+    """
+    return load_pretrained("scratches").find(images, threshold=threshold)
