@@ -47,14 +47,16 @@ from tfgen.model import (
     move_average,
 )
 from tfgen.restoration import (
-    AdversarialRestorer,
     Restorer,
-    adversarial_loss,
     batch_psnr,
     build_denoiser,
     build_inpainter,
-    build_patch_discriminator,
     build_upscaler,
+)
+from tfgen.srgan import (
+    AdversarialRestorer,
+    adversarial_loss,
+    build_patch_discriminator,
     discriminator_loss,
 )
 from tfgen.vae import (
