@@ -57,6 +57,7 @@ from tfgen.srgan import (
     AdversarialRestorer,
     adversarial_loss,
     build_patch_discriminator,
+    build_sharp_upscaler,
     discriminator_loss,
 )
 from tfgen.vae import (
@@ -391,6 +392,7 @@ BUILDERS = {
     build_denoiser: (1, 4, 1),
     build_inpainter: (1, 4, 1),
     build_upscaler: (2, 1, 4, 1),
+    build_sharp_upscaler: (2, 1, 8, 1),
     build_patch_discriminator: (1, 4),
     build_classifier: (SHAPE, 3),
 }

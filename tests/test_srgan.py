@@ -16,10 +16,37 @@ from tfgen.srgan import (
     AdversarialRestorer,
     adversarial_loss,
     build_patch_discriminator,
+    build_sharp_upscaler,
     discriminator_loss,
 )
 
 # --- the networks ---
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_sharp_upscaler_multiplies_the_size(scale, channels):
+    network = build_sharp_upscaler(scale, channels, **SMALL)
+    image = pictures(2, 6, 10, channels)
+    result = network({"image": image})
+    assert result.shape == (2, 6 * scale, 10 * scale, channels)
+    assert result.dtype == tf.float32
+    assert network.output_shape == (None, None, None, channels)
+
+
+def test_the_sharp_upscaler_is_of_a_size_that_can_be_shipped():
+    assert build_sharp_upscaler().count_params() == 721_929
+
+
+def test_sharp_upscalers_that_cannot_be_are_refused():
+    for scale in (0, 1, 3, 16, 2.5, "4"):
+        with pytest.raises(ValueError, match="scale must be "):
+            build_sharp_upscaler(scale)
+    with pytest.raises(ValueError, match="width must be a multiple of 8; got 12"):
+        build_sharp_upscaler(width=12)
+    for name in ("channels", "width", "blocks"):
+        with pytest.raises(ValueError, match=f"{name} must be a whole number"):
+            build_sharp_upscaler(**{name: 0})
 
 
 @pytest.mark.parametrize("side", [16, 64])

@@ -85,6 +85,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
     from tfgen.srgan import (
         AdversarialRestorer,
         build_patch_discriminator,
+        build_sharp_upscaler,
     )
     from tfgen.tiles import estimate_noise
     from tfgen.vae import (

@@ -19,9 +19,72 @@ from .checks import (
     require,
 )
 from .model import in_float32, usual_settings
-from .restoration import Restorer, batch_psnr
+from .restoration import (
+    Bicubic,
+    Restorer,
+    SubPixel,
+    batch_psnr,
+    residual_block,
+)
 
 # --- The networks -----------------------------------------------------------
+
+
+@usual_settings()
+def build_sharp_upscaler(scale=4, channels=1, width=64, blocks=8):
+    """Build a network that enlarges images and has room to draw texture.
+
+    To what `build_upscaler` computes on the small image, which ends in a detail as
+    there, it adds layers that draw at twice the size, and so on up to the full one:
+    pixels that a single convolution makes side by side, each alone, show a grid.
+
+    Parameters
+    ----------
+    scale : {2, 4, 8}
+        Factor of both sides.
+    channels, blocks
+        As in `build_denoiser`.
+    width : int
+        Channels of the residual blocks, a multiple of 8.
+
+    Returns
+    -------
+    keras.Model
+        Maps ``{"image": (n, height, width, channels)}`` to (n, scale height, scale
+        width, channels). It begins as a bicubic enlargement with a small correction.
+
+    Raises
+    ------
+    ValueError
+        For another scale or width.
+    """
+    check_counts(scale=scale, channels=channels, width=width, blocks=blocks)
+    require(scale in (2, 4, 8), f"scale must be 2, 4 or 8; got {scale}.")
+    require(width % 8 == 0, f"width must be a multiple of 8; got {width}.")
+    image = layers.Input((None, None, channels), name="image")
+    x = layers.Conv2D(width, 5, padding="same")(image)
+    for _ in range(blocks):
+        x = residual_block(x, width)
+    detail = layers.Conv2D(
+        scale**2 * channels, 3, padding="same", dtype="float32", name="detail"
+    )(x)
+    detail = SubPixel(scale, dtype="float32")(detail)
+    smooth = Bicubic(scale, dtype="float32")(image)
+    leaky = {"padding": "same", "activation": "leaky_relu"}  # slope 0.2
+    maps = width // 2
+    for step in range(scale.bit_length() - 1):
+        if step:
+            x = residual_block(x, maps)
+            maps //= 2
+        x = SubPixel(2)(layers.Conv2D(4 * maps, 3, **leaky)(x))
+    x = layers.Concatenate()([x, smooth, detail])
+    for _ in range(2):
+        x = layers.Conv2D(3 * width // 8, 3, **leaky)(x)
+    last = layers.Conv2D(  # begins without texture
+        channels, 3, padding="same", kernel_initializer="zeros", dtype="float32"
+    )
+    enlarged = layers.Add(dtype="float32")([smooth, detail, last(x)])
+    return keras.Model({"image": image}, enlarged, name=f"sharp_upscaler_x{scale}")
 
 
 @usual_settings()

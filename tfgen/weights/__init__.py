@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfgen import restoration
+from tfgen import restoration, srgan
 from tfgen.data import corruptions
 from tfgen.measures.features import build_classifier
 
@@ -45,6 +45,10 @@ RECIPES = {  # name: the network, what it was trained to undo
             ("upscale_x4_small", 4),
         )
     },
+    "upscale_x4_sharp": (
+        srgan.build_sharp_upscaler,
+        functools.partial(corruptions.downsample, scale=4),
+    ),
 }
 
 
@@ -57,8 +61,9 @@ def load_pretrained(name):
         ``"photo"`` (noise, grain, compression and slight blur of unknown strength),
         ``"denoise"`` (grey, sigma 0 to 55), ``"denoise_color"``, ``"inpaint"``,
         ``"upscale_x2"``, ``"upscale_x3"``, ``"upscale_x4"``, ``"upscale_x4_small"``
-        (half the work) or ``"glyph_classifier"`` (letters of 32 x 32 grey pixels).
-        How each was trained, and what it scores, is in ``tfgen/weights/README.md``.
+        (half the work), ``"upscale_x4_sharp"`` (draws texture, at a lower PSNR) or
+        ``"glyph_classifier"`` (letters of 32 x 32 grey pixels). How each was trained,
+        and what it scores, is in ``tfgen/weights/README.md``.
 
     Returns
     -------
