@@ -28,7 +28,7 @@ from tfgen.measures.classics import enlarge_bicubic
 from tfgen.measures.perception import grid_strength, patch_distance, ring_powers
 
 SCALE = 4
-MIXES = 0.25, 0.5, 0.75  # of the sharp result
+MIXES = 1 / 3, 2 / 3  # of the sharp result
 AMOUNTS = 0.5, 1.0, 1.5  # times what a Gaussian of 1.2 pixels takes away
 MIX, MASK = "  mix {:.0%}".format, "  unsharp {:g}".format
 
