@@ -15,7 +15,7 @@ import tfgen
 PACKAGE = Path(tfgen.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FORBIDDEN = {"tests", "notebooks", "benchmarks", "IPython", "pytest"}
-MODELS = {"gan", "vae", "diffusion", "restoration", "defects"}
+MODELS = {"gan", "vae", "diffusion", "restoration", "defects", "srgan"}
 ROOMS = {  # each folder and file of the package, and the others that it may import
     "__init__": {"data", "measures", "plot", "tiles", "weights", *MODELS},
     "__main__": {"commands"},
@@ -26,6 +26,7 @@ ROOMS = {  # each folder and file of the package, and the others that it may imp
     "diffusion": {"checks", "model"},
     "restoration": {"checks", "model", "tiles"},
     "defects": {"checks", "model", "restoration", "tiles"},  # its residual blocks
+    "srgan": {"checks", "model", "restoration"},  # one loss more for a `Restorer`
     "tiles": {"checks"},
     "model": {"checks", "saving"},
     "saving": {"checks"},
@@ -128,6 +129,7 @@ def test_no_imports_run_in_a_circle():
         ("model.py", "from . import gan"),
         ("model.py", "from .gan import GAN"),
         ("tiles.py", "from tfgen import restoration"),
+        ("restoration.py", "from .srgan import AdversarialRestorer"),
         ("measures/latents.py", "from ..vae import VAE"),
         ("measures/latents.py", "from .. import data, images"),
         ("data/loading.py", "from tfgen.plot.figures import show_images"),
@@ -244,6 +246,7 @@ COPIES = {  # the files of models, and how one is made with them
     "vae": "VAE(build_encoder(*size), build_decoder(*size), likelihood='gaussian')",
     "restoration": "Restorer(build_denoiser(1, 4, 1), damage)",
     "defects": "DefectFinder(build_defect_finder(1, 4, 1), mark)",
+    "srgan": "AdversarialRestorer(model.network, build_patch_discriminator(1), damage)",
 }
 
 
@@ -269,4 +272,4 @@ def test_copied_models_train_without_the_package(tmp_path):
         text=True,
         check=True,
     )
-    assert result.stdout.split() == ["trained"] * 8
+    assert result.stdout.split() == ["trained"] * 2 * len(COPIES)

@@ -49,14 +49,17 @@ from tfgen.model import (
     usual_settings,
 )
 from tfgen.restoration import (
-    AdversarialRestorer,
     Restorer,
-    adversarial_loss,
     batch_psnr,
     build_denoiser,
     build_inpainter,
-    build_patch_discriminator,
     build_upscaler,
+)
+from tfgen.srgan import (
+    AdversarialRestorer,
+    adversarial_loss,
+    build_patch_discriminator,
+    build_sharp_upscaler,
     discriminator_loss,
 )
 from tfgen.vae import (
@@ -415,6 +418,7 @@ BUILDERS = {
     build_denoiser: (1, 4, 1),
     build_inpainter: (1, 4, 1),
     build_upscaler: (2, 1, 4, 1),
+    build_sharp_upscaler: (2, 1, 8, 1),
     build_patch_discriminator: (1, 4),
     build_defect_finder: (1, 4, 1),
     build_classifier: (SHAPE, 3),

@@ -84,12 +84,15 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
     )
     from tfgen.plot.progress import SampleGrid
     from tfgen.restoration import (
-        AdversarialRestorer,
         Restorer,
         build_denoiser,
         build_inpainter,
-        build_patch_discriminator,
         build_upscaler,
+    )
+    from tfgen.srgan import (
+        AdversarialRestorer,
+        build_patch_discriminator,
+        build_sharp_upscaler,
     )
     from tfgen.tiles import estimate_noise
     from tfgen.vae import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfgen import restoration
+from tfgen import restoration, srgan
 from tfgen.data import corruptions, photo_damage
 from tfgen.data.defects import draw_defects
 from tfgen.defects import DefectFinder, build_defect_finder
@@ -48,6 +48,10 @@ RECIPES = {  # name: the network, what it was trained to undo
         )
     },
     "scratches": (build_defect_finder, draw_defects),
+    "upscale_x4_sharp": (
+        srgan.build_sharp_upscaler,
+        functools.partial(corruptions.downsample, scale=4),
+    ),
 }
 
 
@@ -60,9 +64,10 @@ def load_pretrained(name):
         ``"photo"`` (noise, grain, compression and slight blur of unknown strength),
         ``"denoise"`` (grey, sigma 0 to 55), ``"denoise_color"``, ``"inpaint"``,
         ``"upscale_x2"``, ``"upscale_x3"``, ``"upscale_x4"``, ``"upscale_x4_small"``
-        (half the work), ``"scratches"`` (finds them) or ``"glyph_classifier"``
-        (letters of 32 x 32 grey pixels). How each was trained, and what it scores, is
-        in ``tfgen/weights/README.md``.
+        (half the work), ``"upscale_x4_sharp"`` (draws texture, at a lower PSNR),
+        ``"scratches"`` (finds them) or ``"glyph_classifier"`` (letters of 32 x 32 grey
+        pixels). How each was trained, and what it scores, is in
+        ``tfgen/weights/README.md``.
 
     Returns
     -------

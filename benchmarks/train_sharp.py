@@ -1,0 +1,252 @@
+"""Train `upscale_x4_sharp`, which draws texture, and record how.
+
+    python benchmarks/train_sharp.py                            # from `upscale_x4`
+    python benchmarks/train_sharp.py --begin upscale_x4_sharp   # from its own weights
+
+A tenth of the steps learns with the absolute error alone. Then a discriminator joins
+in. It sees what an image adds to the bicubic enlargement of the small one, and that
+enlargement, as it depends on the place what texture is real. It says how much more
+real the clean image is than the enlarged one of the same input (Jolicoeur-Martineau,
+2018, arXiv:1807.00734), and must not change much where noise is added to an image
+(Lin et al., 2025, arXiv:2501.08316). The network also keeps the discriminator's inner
+maps near those of the clean image (Wang et al., "pix2pixHD", 2017, arXiv:1711.11585),
+and its image, shrunk again, near the small one.
+
+The photos, what becomes of an interrupted training and where its result is stored are
+as `train_weights.py` says. The default is made for a GPU: on two cores, 6,500 steps
+take more than a day. Loss of PSNR and gain in looks: `perception.py`.
+"""
+
+import argparse
+import json
+import os
+import shutil
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from keras import layers  # noqa: E402
+from train_weights import EPOCH, WORK, Clock, as_npz, collect_photos, score, store  # noqa: E402
+
+import tfgen  # noqa: E402
+from tfgen.checks import finite  # noqa: E402
+from tfgen.restoration import batch_psnr, enlarge  # noqa: E402
+from tfgen.weights import build_restorer  # noqa: E402
+
+NAME = "upscale_x4_sharp"
+SCALE = 4
+
+
+# --- What is trained, and with what -------------------------------------------
+
+
+def shrink(images):
+    """As `tfgen.downsample` does, also images that overshoot [0, 1]."""
+    size = tf.shape(images)[1:3] // SCALE
+    return tf.image.resize(images, size, "bicubic", antialias=True)
+
+
+def shrink_to_files(images, seed):
+    """Small images as files hold them: three in ten have a little noise."""
+    small = tf.clip_by_value(shrink(images), 0, 1)
+    noisy = tfgen.add_gaussian_noise(small, seed, sigma=(0, 3))["image"]
+    few = tf.range(tf.shape(small)[0])[:, None, None, None] % 10 < 3
+    small = tf.clip_by_value(tf.where(few, noisy, small), 0, 1)
+    return {"image": tf.round(small * 255) / 255}
+
+
+def begin_with(network, upscaler):
+    """Give a sharp upscaler the weights of one that `build_upscaler` made; what it has
+    beside, the layers that draw texture, begins with none."""
+    *trunk, detail = find_convolutions(upscaler)
+    own = find_convolutions(network)[: len(trunk)] + [network.get_layer("detail")]
+    for layer, given in zip(own, [*trunk, detail], strict=True):
+        layer.set_weights(given.get_weights())
+
+
+def find_convolutions(network):
+    return [layer for layer in network.layers if isinstance(layer, layers.Conv2D)]
+
+
+def build_judge(width=16):
+    """Maps (n, height, width, 2), what an image adds and the enlargement, to a list: a
+    map of logits, each for 68 x 68 pixels, and the maps that lead to it."""
+    x = pair = layers.Input((None, None, 2))
+    maps = []
+    for factor, stride in [(3, 1), (4, 2), (6, 1), (8, 2), (10, 1), (12, 2), (12, 1)]:
+        x = layers.Conv2D(
+            factor * width,
+            stride + 2,
+            strides=stride,
+            padding="same",
+            activation="leaky_relu",
+        )(x)
+        maps.append(x)
+    logits = layers.Conv2D(1, 3, padding="same", dtype="float32")(x)
+    return keras.Model(pair, [logits, *maps], name="judge")
+
+
+# --- Training -----------------------------------------------------------------
+
+
+class SharpRestorer(tfgen.Restorer):
+    """A restorer with a discriminator, made by `build_judge`, that joins in after
+    `warmup` steps and counts in full 300 steps later."""
+
+    metric_names = (
+        *tfgen.Restorer.metric_names,
+        "consistency_loss",
+        "feature_loss",
+        "adversarial_loss",
+        "discriminator_loss",
+        "penalty",
+    )
+
+    def __init__(self, network, discriminator, corruption, warmup, **kwargs):
+        super().__init__(network, corruption, **kwargs)
+        self.discriminator = discriminator
+        self.warmup = warmup
+
+    def compile(self, optimizer, discriminator_optimizer, **kwargs):
+        self.discriminator_optimizer = self.prepare(
+            discriminator_optimizer, self.discriminator
+        )
+        super().compile(optimizer, **kwargs)
+
+    def train_step(self, data):
+        images = self.check_images(data)
+        damaged = self.corruption(images, self.next_seed())
+        smooth = enlarge(damaged["image"], images)
+        steps = tf.cast(self.optimizer.iterations, tf.float32)
+        share = tf.clip_by_value((steps - self.warmup) / 300, 0, 1)
+        with tf.GradientTape(persistent=True) as tape:
+            restored = self.network(damaged, training=True)
+            real, real_maps = self.judge(images, smooth)
+            fake, fake_maps = self.judge(restored, smooth)
+            losses = {
+                "consistency_loss": difference(shrink(restored), shrink(images)),
+                "feature_loss": tf.reduce_mean(
+                    list(map(difference, fake_maps, real_maps))
+                ),
+                "adversarial_loss": tf.reduce_mean(tf.nn.softplus(real - fake)),
+                "discriminator_loss": tf.reduce_mean(tf.nn.softplus(fake - real)),
+                "penalty": self.find_steepness(images, smooth, real)
+                + self.find_steepness(restored, smooth, fake),
+            }
+            loss = (1 - 0.9 * share) * tf.reduce_mean(self.pixel_loss(images, restored))
+            loss += share * (
+                10 * losses["consistency_loss"]
+                + 0.05 * losses["feature_loss"]
+                + 0.05 * losses["adversarial_loss"]
+            )
+            d_loss = losses["discriminator_loss"] + losses["penalty"]
+            scaled_loss = self.scaled(finite(loss), self.optimizer)
+            scaled_d_loss = self.scaled(finite(d_loss), self.discriminator_optimizer)
+
+        variables = self.network.trainable_variables
+        d_variables = self.discriminator.trainable_variables
+        gradients = tape.gradient(scaled_loss, variables)
+        d_gradients = tape.gradient(scaled_d_loss, d_variables)
+        self.optimizer.apply(gradients, variables)
+        self.discriminator_optimizer.apply(d_gradients, d_variables)
+        self.average_weights()
+        return self.track(loss=loss, psnr=batch_psnr(images, restored), **losses)
+
+    def judge(self, images, smooth):
+        """A map of logits, and the maps inside."""
+        pair = tf.concat([images - smooth, smooth - 0.5], axis=-1)
+        logits, *maps = self.discriminator(4 * pair, training=True)
+        return logits, maps
+
+    def find_steepness(self, images, smooth, logits, sigma=0.03):
+        """How much logits change where noise is added: with many steps, in proportion
+        to the squared gradient, which costs more."""
+        noise = tf.random.stateless_normal(tf.shape(images), self.next_seed())
+        noisy = tf.stop_gradient(images) + sigma * noise
+        return tf.reduce_mean(tf.square(self.judge(noisy, smooth)[0] - logits))
+
+
+def difference(a, b):
+    return tf.reduce_mean(tf.abs(tf.cast(a, tf.float32) - tf.cast(b, tf.float32)))
+
+
+def train(restorer, patches, epochs, steps, work):
+    """Train for some epochs of so many steps, or for what an interrupt left of them,
+    and return the seconds of all."""
+    start = min(500, epochs * steps // 10)
+    rates = [
+        keras.optimizers.schedules.CosineDecay(
+            peak / 20,
+            epochs * steps - start,
+            0.02,
+            warmup_target=peak,
+            warmup_steps=start,
+        )
+        for peak in (4e-4, 2e-4)
+    ]
+    restorer.compile(
+        keras.optimizers.Adam(rates[0], beta_2=0.99, global_clipnorm=1.0),
+        keras.optimizers.Adam(rates[1], beta_1=0.5, beta_2=0.99),
+    )
+    work.mkdir(parents=True, exist_ok=True)
+    backup = keras.callbacks.BackupAndRestore(work / "backup", delete_checkpoint=False)
+    callbacks = [Clock(work / "seconds.json"), backup]
+    restorer.fit(patches, epochs=epochs, verbose=2, callbacks=callbacks)
+    return json.loads((work / "seconds.json").read_text())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--begin", choices=("upscale_x4", NAME), default="upscale_x4")
+    parser.add_argument("--epochs", type=int, default=26, help=f"of {EPOCH} steps")
+    parser.add_argument("--batch", type=int, default=48, help="patches of 128 x 128")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    keras.utils.set_random_seed(options.seed)
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+
+    network, given = (
+        tfgen.build_sharp_upscaler(SCALE),
+        tfgen.load_pretrained(options.begin),
+    )
+    steps = options.epochs * EPOCH
+    if options.begin == NAME:
+        network.set_weights(given.network.get_weights())
+        warmup = 0
+    else:
+        begin_with(network, given.network)
+        warmup = steps // 10
+    restorer = SharpRestorer(
+        network, build_judge(), shrink_to_files, warmup, seed=options.seed
+    )
+    patches = tfgen.random_patches(
+        collect_photos(1),
+        128,
+        EPOCH * options.batch,
+        batch_size=options.batch,
+        seed=options.seed,
+    )
+    seconds = train(restorer, patches, options.epochs, EPOCH, WORK / NAME)
+
+    content = as_npz(restorer.averaged_network.weights)
+    keras.mixed_precision.set_global_policy("float32")
+    scores = score(NAME, build_restorer(NAME, content))
+    print("PSNR untouched and restored: {:.2f} and {:.2f} dB".format(*scores))
+    store(
+        NAME,
+        content,
+        command="python benchmarks/train_sharp.py",
+        begun_with=options.begin,
+        steps=steps,
+        seconds=round(seconds),
+        seed=options.seed,
+        parameters=network.count_params(),
+        untouched_psnr=round(float(scores[0]), 2),
+        restored_psnr=round(float(scores[1]), 2),
+    )
+    shutil.rmtree(WORK / NAME)
+
+
+if __name__ == "__main__":
+    main()

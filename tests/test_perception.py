@@ -1,0 +1,123 @@
+"""Measures of how enlarged images look, on images whose values are known."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from tfgen.measures.perception import (
+    RINGS,
+    grid_strength,
+    patch_distance,
+    ring_powers,
+)
+
+PATTERN = np.tile([[1.0, -1], [-1, 1], [1, 1], [-1, -1]], (32, 64))  # 128 x 128
+
+
+def noise(sigma, seed=0, size=(2, 128, 144, 1)):
+    rng = np.random.default_rng(seed)
+    return np.clip(rng.normal(0.5, sigma, size), 0, 1).astype(np.float32)
+
+
+# --- the spectrum ---
+
+
+def test_white_noise_has_its_variance_in_every_ring():
+    powers = ring_powers(noise(0.1))
+    assert powers.shape == (2, len(RINGS) - 1)
+    np.testing.assert_allclose(powers, 0.01, rtol=0.25)
+    np.testing.assert_allclose(powers[:, 3:], 0.01, rtol=0.06)  # of many frequencies
+
+
+@pytest.mark.parametrize("ring", range(len(RINGS) - 1))
+def test_a_wave_lies_in_the_ring_of_its_frequency(ring):
+    y, x = np.mgrid[:128, :128]
+    frequency = (RINGS[ring] + RINGS[ring + 1]) / 2
+    wave = 0.5 + 0.2 * np.cos(2 * np.pi * frequency * (0.6 * y + 0.8 * x))
+    (powers,) = ring_powers(wave[None, ..., None])
+    assert powers.argmax() == ring
+    assert np.delete(powers, ring).max() < 1e-3 * powers[ring]
+
+
+def test_a_blur_takes_fine_structures():
+    image = noise(0.1)
+    shares = ring_powers(ndimage.gaussian_filter(image, (0, 1, 1, 0)))
+    shares /= ring_powers(image)
+    middle = (np.array(RINGS[1:]) + RINGS[:-1]) / 2
+    expected = np.exp(-((2 * np.pi * middle) ** 2))
+    assert (np.diff(shares) < 0).all()
+    np.testing.assert_allclose(shares[:, :4], np.tile(expected[:4], (2, 1)), rtol=0.3)
+
+
+# --- a grid ---
+
+
+@pytest.mark.parametrize("levels", [0.1, 1, 20])
+@pytest.mark.parametrize("size", [(128, 128), (127, 101)])
+def test_the_strength_of_a_grid_is_its_standard_deviation(levels, size):
+    y, x = np.mgrid[: size[0], : size[1]] / 128
+    smooth = 0.5 + 0.2 * np.sin(3 * x + 2 * y)
+    grid = levels / 255 * PATTERN[: size[0], : size[1]]
+    found, none = (
+        grid_strength(z[None, ..., None])[0] for z in (smooth + grid, smooth)
+    )
+    assert found == pytest.approx(levels, rel=0.02)
+    assert none < 0.01
+
+
+def test_other_patterns_are_no_grid():
+    y, x = np.mgrid[:120, :120]
+    for period in (3, 5):
+        wave = 0.5 + 0.1 * np.cos(2 * np.pi * x / period)
+        assert grid_strength(wave[None, ..., None])[0] < 0.1
+        found = grid_strength(wave[None, ..., None], period)[0]
+        assert found == pytest.approx(255 * 0.1 / 2**0.5, rel=0.01)
+
+
+# --- patches ---
+
+
+def test_the_distance_of_noises_is_that_of_normal_distributions():
+    quiet, loud = noise(0.05, 0), noise(0.1, 1)
+    expected = 255 * 0.05 * (2 / np.pi) ** 0.5
+    assert patch_distance(quiet, loud) == pytest.approx(expected, rel=0.06)
+    assert (patch_distance(loud, noise(0.1, 2)) < 0.04 * expected).all()
+    np.testing.assert_array_equal(patch_distance(loud, loud), 0)
+
+
+def test_it_counts_how_a_texture_looks_and_not_where_it_lies():
+    texture = ndimage.gaussian_filter(noise(0.4, 0), (0, 1, 1, 0), mode="wrap")
+    moved = np.roll(texture, (60, 31), (1, 2))
+    blurred = ndimage.gaussian_filter(texture, (0, 1, 1, 0))
+    assert np.square(moved - texture).mean() > np.square(blurred - texture).mean()
+    assert (
+        patch_distance(moved, texture) < 0.1 * patch_distance(blurred, texture)
+    ).all()
+
+
+def test_the_shape_of_patches_counts_and_not_their_contrast_alone():
+    lines = noise(0.1, 0, (1, 128, 1, 1)) * np.ones((1, 1, 128, 1), np.float32)
+    columns = lines.transpose(0, 2, 1, 3)
+    assert patch_distance(lines, columns) > 1
+
+
+# --- what all take ---
+
+
+@pytest.mark.parametrize("measure", [ring_powers, grid_strength])
+def test_the_luma_of_colour_counts(measure):
+    color = noise(0.1, size=(1, 64, 64, 3))
+    luma = color @ np.array([[0.299], [0.587], [0.114]], np.float32)
+    np.testing.assert_allclose(measure(color), measure(luma), rtol=1e-4)
+    np.testing.assert_array_equal(patch_distance(color, color), 0)
+    np.testing.assert_allclose(patch_distance(color, luma), 0, atol=1e-3)
+
+
+def test_what_is_no_image_is_refused():
+    for measure in (ring_powers, grid_strength, lambda x: patch_distance(x, x)):
+        with pytest.raises(ValueError, match="Divide 8-bit images by 255"):
+            measure(np.full((1, 16, 16, 1), 200.0, np.float32))
+    with pytest.raises(ValueError, match=r"equally large .*\(2, 16, 16\) and"):
+        patch_distance(noise(0, size=(2, 16, 16, 1)), noise(0, size=(1, 16, 16, 1)))
+    with pytest.raises(ValueError, match="at least 7 x 7"):
+        patch_distance(noise(0, size=(1, 6, 16, 1)), noise(0, size=(1, 6, 16, 1)))

@@ -1,0 +1,109 @@
+"""Whether enlarged images look like photos: how much fine structure, and of what kind.
+
+PSNR asks how near to the original an image is. The mean of all that could be there is
+nearest, and it is blurred: the nearest image and one that looks real are two aims, and
+more of one is less of the other (Blau and Michaeli, "The perception-distortion
+tradeoff", 2018, arXiv:1711.06077). The measures here ask how it looks. None asks
+whether a texture is that of the original, so that none stands alone.
+
+All take floats in [0, 1] of shape (n, height, width, channels), look at the luma
+(BT.601) of colour images, and raise ValueError for integers and values outside.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from tfgen.images import LUMA, check_images
+
+RINGS = 0, 1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2  # cycles a pixel
+
+
+def patch_distance(images, others, *, size=7, projections=64):
+    """How unlike the patches of two images are, wherever they lie, in levels of 255.
+
+    Of each image what a Gaussian of 2 pixels blurs away is kept, and cut into all its
+    patches of `size` x `size` pixels. On a random direction the patches are numbers:
+    sorted, those of the one image differ from those of the other by what it costs to
+    turn one distribution into the other (sliced Wasserstein distance: Rabin, Peyre,
+    Delon and Bernot, 2011). The mean is over the directions, always the same ones.
+
+    Returns
+    -------
+    numpy.ndarray, (n,)
+        0 for equal images, near 0 for two large parts of one texture.
+    """
+    images, others = _luma(images), _luma(others)
+    if images.shape != others.shape or min(images.shape[1:]) < size:
+        raise ValueError(
+            f"Two sets of equally large images, at least {size} x {size}, are needed; "
+            f"got {images.shape} and {others.shape}."
+        )
+    directions = np.random.default_rng(0).normal(size=(size * size, projections))
+    directions /= np.linalg.norm(directions, axis=0)
+
+    def project(image):
+        fine = image - ndimage.gaussian_filter(image, 2)
+        patches = np.lib.stride_tricks.sliding_window_view(fine, (size, size))
+        return np.sort(patches.reshape(-1, size * size) @ directions, axis=0)
+
+    pairs = zip(images, others, strict=True)
+    return np.array([255 * np.abs(project(x) - project(y)).mean() for x, y in pairs])
+
+
+def ring_powers(images, rings=RINGS):
+    """The mean power of an image's frequencies, from coarse to fine structures.
+
+    Parameters
+    ----------
+    rings : tuple of float
+        Bounds in cycles a pixel, rising from 0; 1/2 is the finest, of two pixels.
+
+    Returns
+    -------
+    numpy.ndarray, (n, len(rings) - 1)
+        In units in which white noise has its variance everywhere. Divided by the
+        powers of the clean image it is near 1 where there is enough of a structure.
+    """
+    powers, _ = _spectra(_luma(images))
+    height, width = powers.shape[1:]
+    distance = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
+    parts = [
+        powers[:, (low <= distance) & (distance < high)].mean(axis=1)
+        for low, high in zip(rings, rings[1:], strict=False)
+    ]
+    return np.stack(parts, axis=1)
+
+
+def grid_strength(images, period=4):
+    """The standard deviation of the pattern that repeats every `period` pixels.
+
+    A network that makes blocks of `period` x `period` pixels from one can leave such a
+    grid: lines of the spectrum at 1 / `period` cycles a pixel and its multiples, whose
+    squares add up to that of the standard deviation.
+
+    Returns
+    -------
+    numpy.ndarray, (n,)
+        In levels of 255. A photo has some by chance, the less the larger it is: 0.2 at
+        400 x 500 pixels.
+    """
+    images = _luma(images)
+    height, width = (side // period * period for side in images.shape[1:])
+    powers, weight = _spectra(images[:, :height, :width])
+    lines = powers[:, :: height // period, :: width // period].sum(axis=(1, 2))
+    return 255 * np.sqrt((lines - powers[:, 0, 0]) * weight)
+
+
+def _luma(images):
+    """The brightness of images, (n, height, width)."""
+    images = check_images(images).astype(float)
+    return images @ LUMA if images.shape[-1] == 3 else images.mean(axis=-1)
+
+
+def _spectra(images):
+    """The powers of all frequencies of images that fade out to the border (Hann), and
+    what turns a power into the squared amplitude of one line."""
+    fade = np.outer(*(np.hanning(side + 1)[:-1] for side in images.shape[1:]))
+    images = (images - images.mean(axis=(1, 2), keepdims=True)) * fade
+    total = np.sum(fade**2)
+    return np.abs(np.fft.fft2(images)) ** 2 / total, total / np.sum(fade) ** 2
