@@ -17,14 +17,15 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FORBIDDEN = {"tests", "notebooks", "benchmarks", "IPython", "pytest"}
 MODELS = {"gan", "vae", "diffusion", "restoration"}
 ROOMS = {  # each folder and file of the package, and the others that it may import
-    "__init__": {"data", "measures", "plot", "tiles", "weights", *MODELS},
+    "__init__": {"data", "filling", "measures", "plot", "tiles", "weights", *MODELS},
     "__main__": {"commands"},
-    "commands": {"data", "measures", "tiles", "weights", "writing", *MODELS},
+    "commands": {"data", "filling", "measures", "tiles", "weights", "writing", *MODELS},
     "weights": {"data", "measures", *MODELS},
     "gan": {"checks", "model"},
     "vae": {"checks", "model"},
     "diffusion": {"checks", "model"},
     "restoration": {"checks", "model", "tiles"},
+    "filling": {"checks", "tiles"},
     "tiles": {"checks"},
     "model": {"checks", "saving"},
     "saving": {"checks"},

@@ -25,6 +25,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         load_dataset,
     )
     from tfgen.data.patches import random_patches
+    from tfgen.filling import fill_patches
     from tfgen.gan import (
         GAN,
         build_discriminator,
