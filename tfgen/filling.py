@@ -65,16 +65,17 @@ def fill_patches(image, mask, patch=7, deeper=0, seed=0, verbose=0):
     (pixels,) = batch = as_batch(image)
     holes = check_mask(mask, batch)[0, ..., 0] > 0
     require(not holes.all(), "The mask covers the whole image: nothing is known of it.")
-    check_range(np.where(holes[..., None], 0, pixels), margin=0)
     check_counts(patch=patch, deeper=deeper + 1)
     require(patch > 1, "A patch of one pixel has no texture; patch=7 is usual.")
     rng = np.random.default_rng(check_seed(seed))
 
     holes = find_deep(holes, deeper)
-    pixels = pixels * ~holes[..., None]
-    windows = find_surroundings(holes)
+    pixels = np.where(holes[..., None], 0, pixels).astype(np.float32)
+    check_range(pixels, margin=0)
     progress = keras.utils.Progbar(int(holes.sum()), verbose=verbose, unit_name="pixel")
-    for window in windows:
+    for window in find_surroundings(holes):
+        if not holes[window].any():  # another window, which overlaps, held them
+            continue
         pixels[window] = fill_window(
             pixels[window], holes[window], patch, rng, progress
         )
