@@ -17,9 +17,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FORBIDDEN = {"tests", "notebooks", "benchmarks", "IPython", "pytest"}
 MODELS = {"gan", "vae", "diffusion", "restoration", "defects", "srgan"}
 ROOMS = {  # each folder and file of the package, and the others that it may import
-    "__init__": {"data", "measures", "plot", "tiles", "weights", *MODELS},
+    "__init__": {"data", "filling", "measures", "plot", "tiles", "weights", *MODELS},
     "__main__": {"commands"},
-    "commands": {"data", "measures", "tiles", "weights", "writing", *MODELS},
+    "commands": {"data", "filling", "measures", "tiles", "weights", "writing", *MODELS},
     "weights": {"data", "measures", *MODELS},
     "gan": {"checks", "model"},
     "vae": {"checks", "model"},
@@ -27,6 +27,7 @@ ROOMS = {  # each folder and file of the package, and the others that it may imp
     "restoration": {"checks", "model", "tiles"},
     "defects": {"checks", "model", "restoration", "tiles"},  # its residual blocks
     "srgan": {"checks", "model", "restoration"},  # one loss more for a `Restorer`
+    "filling": {"checks", "tiles"},
     "tiles": {"checks"},
     "model": {"checks", "saving"},
     "saving": {"checks"},

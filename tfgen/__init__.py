@@ -32,6 +32,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         build_defect_finder,
         defect_loss,
     )
+    from tfgen.filling import fill_patches
     from tfgen.gan import (
         GAN,
         build_discriminator,
