@@ -19,7 +19,7 @@ MODELS = {"gan", "vae", "diffusion", "restoration"}
 ROOMS = {  # each folder and file of the package, and the others that it may import
     "__init__": {"data", "measures", "plot", "tiles", "weights", *MODELS},
     "__main__": {"commands"},
-    "commands": {"data", "measures", "tiles", "weights", "writing", *MODELS},
+    "commands": {"data", "images", "measures", "tiles", "weights", "writing", *MODELS},
     "weights": {"data", "measures", *MODELS},
     "gan": {"checks", "model"},
     "vae": {"checks", "model"},

@@ -12,6 +12,7 @@ from tfgen.commands import photo_files
 from tfgen.commands.photo_files import read_photo, write_photo
 from tfgen.data.decoding import Photo
 
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # as the commands do
 RNG = np.random.default_rng(0)
 COLOR = RNG.integers(0, 256, (20, 30, 3), np.uint8)
 GREY = RNG.integers(0, 256, (20, 30), np.uint8)

@@ -1,8 +1,10 @@
 """What the commands that restore share: a network for the task, and what it is told."""
 
+import hashlib
 import os
 import sys
 import warnings
+from pathlib import Path
 
 import keras
 
@@ -70,6 +72,13 @@ def choose_network(task, channels, scale=1, sharp=False, weights=None):
     return restorer
 
 
+def name_weights(weights):
+    """What tells networks apart: their names or, of a file, a checksum."""
+    if weights is None or not os.path.isfile(weights):
+        return weights
+    return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+
+
 def load_restorer(path):
     """The `Restorer` in a `.keras` file. Code in it is not run: Keras refuses."""
     if not (path.endswith(".keras") and os.path.isfile(path)):
@@ -87,6 +96,13 @@ def load_restorer(path):
     if not isinstance(restorer, Restorer):
         raise ValueError(f"{path} holds no tfgen.Restorer.")
     return restorer
+
+
+def find_scratches(image):
+    """Where an image (height, width, channels) has scratches, bool (height, width)."""
+    import tfgen
+
+    return tfgen.find_scratches(image)
 
 
 def run_network(restorer, image, ensemble=False, verbose=0, **known):
