@@ -196,8 +196,7 @@ def restore_all(job, tasks, force):
 
     def fail(files, error):
         if getattr(error, "errno", None) in FULL_DISK:
-            done = progress.done - len(problems)
-            raise OSError(f"{error} Photos done: {done}; run it again to go on.")
+            raise OSError(f"{error} Make room, and give the same command to go on.")
         problems[files.photo] = describe(error)
         progress.step()
 

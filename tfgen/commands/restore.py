@@ -34,6 +34,8 @@ def restore(photo, output, task, *, mask, compare, force, **options):
     start = time.perf_counter()
     job = Job(task, mask=mask, **options)
     files = Files(photo, output, mask, compare)
+    if not os.path.exists(photo):
+        raise ValueError(f"Cannot read {photo}: No such file or directory.")
     if os.path.isdir(photo):
         return folders.restore_folder(job, files, force)
     check_files(job, files, force)
