@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -191,10 +192,11 @@ def test_a_folder_that_cannot_be_listed(photos, capsys, monkeypatch):
 def finder(monkeypatch):
     """Finds what is nearly white."""
 
-    def find(image):
+    def find(image, verbose):
         return image.min(axis=-1) > 0.98
 
-    monkeypatch.setattr(networks, "find_scratches", find)
+    finder = SimpleNamespace(find=find)
+    monkeypatch.setattr(networks, "load_finder", lambda: finder)
 
 
 def scratch(name):

@@ -39,6 +39,11 @@ def check_sigma(sigma):
     return float(sigma)
 
 
+def load_finder():
+    """The network that finds scratches."""
+    return pretrained.load_pretrained("scratches")
+
+
 def choose_network(task, channels, scale=1, sharp=False, weights=None):
     """The `Restorer` that tfgen ships for a task, or the one that is asked for.
 
@@ -56,7 +61,9 @@ def choose_network(task, channels, scale=1, sharp=False, weights=None):
     if weights in pretrained.RECIPES:
         restorer = pretrained.load_pretrained(weights)
     else:
-        restorer = load_restorer(weights)
+        restorer = load_file(weights)
+    if not isinstance(restorer, Restorer):
+        raise ValueError(f"{weights} holds no tfgen.Restorer.")
     told = set(restorer.network.input) - {"image"}
     fits = {
         "denoise": told <= {"sigma"},
@@ -79,30 +86,20 @@ def name_weights(weights):
     return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
 
-def load_restorer(path):
-    """The `Restorer` in a `.keras` file. Code in it is not run: Keras refuses."""
+def load_file(path):
+    """The model in a `.keras` file. Code in it is not run: Keras refuses."""
     if not (path.endswith(".keras") and os.path.isfile(path)):
         raise ValueError(
             f"Cannot load {path}: no .keras file, and no network of tfgen, which are "
             f"{', '.join(sorted(pretrained.RECIPES))}."
         )
     try:
-        restorer = keras.saving.load_model(path, compile=False)
+        return keras.saving.load_model(path, compile=False)
     except Exception as error:  # a damaged file can raise anything
         code = "safe_mode" in str(error)
         reason = "it carries code, which could do anything." if code else error
         reason = " ".join(str(reason).split())
         raise ValueError(f"Cannot load {path}: {reason}") from None
-    if not isinstance(restorer, Restorer):
-        raise ValueError(f"{path} holds no tfgen.Restorer.")
-    return restorer
-
-
-def find_scratches(image):
-    """Where an image (height, width, channels) has scratches, bool (height, width)."""
-    import tfgen
-
-    return tfgen.find_scratches(image)
 
 
 def run_network(restorer, image, ensemble=False, verbose=0, **known):

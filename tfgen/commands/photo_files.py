@@ -167,20 +167,24 @@ def _copy_exif(image):
     """What EXIF says of a photo, without what it says of the file and of its pixels,
     which are upright and perhaps more; None if there is nothing."""
     source, exif = image.getexif(), Image.Exif()
-
-    def copy(value):  # Pillow reads text as Latin-1, but writes ASCII alone
-        foreign = isinstance(value, str) and not value.isascii()
-        return value.encode("latin-1") if foreign else value
-
-    exif.update({tag: copy(source[tag]) for tag in KEPT if tag in source})
+    exif.update(_encode({tag: source[tag] for tag in KEPT if tag in source}))
     for part in (IFD.Exif, IFD.GPSInfo):
-        tags = source.get_ifd(part).items()
-        tags = {tag: copy(value) for tag, value in tags if tag not in DROPPED}
+        tags = source.get_ifd(part)
+        tags = {tag: tags[tag] for tag in tags if tag not in DROPPED}
         if image.mode in ("CMYK", "LAB"):  # turned into sRGB
             tags.pop(Base.ColorSpace, None)
         if tags:
             exif[part] = tags
     return exif.tobytes() if exif else None
+
+
+def _encode(tags):
+    """Tags of EXIF's first directory, their text as bytes: Pillow reads Latin-1, but
+    writes ASCII alone."""
+    return {
+        tag: value.encode("latin-1") if isinstance(value, str) else value
+        for tag, value in tags.items()
+    }
 
 
 def _copy_xmp(image):
@@ -306,10 +310,11 @@ def write_photo(path, photo):
         options["pnginfo"] = PngImagePlugin.PngInfo()
         xmp = options.pop("xmp").decode("utf-8", "replace")
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp)
-    if form.name == "TIFF" and "xmp" in options:
-        exif = Image.Exif()
-        exif.load(options.get("exif"))
-        exif[Base.XMLPacket] = options["xmp"]
-        options["exif"] = exif
+    if form.name == "TIFF":
+        exif = options["exif"] = Image.Exif()
+        exif.load(photo.exif)
+        exif.update(_encode(exif))
+        if photo.xmp:
+            exif[Base.XMLPacket] = photo.xmp
     with replacing(path) as file:
         image.save(file, form.name, **options)

@@ -119,6 +119,7 @@ class Job:
             "ensemble": ensemble,
             "weights": networks.name_weights(weights),
         }
+        self.load_finder = functools.cache(networks.load_finder)
         self.load_network = functools.cache(
             lambda channels: networks.choose_network(
                 task, channels, self.scale, sharp, weights
@@ -148,7 +149,7 @@ class Job:
         if self.task == "denoise":
             known["sigma"] = networks.check_sigma(known["sigma"])
         if self.finds:
-            holes = known["mask"] = networks.find_scratches(image)
+            holes = known["mask"] = self.load_finder().find(image, verbose=verbose)
             count = measure.label(holes).max()
             found = f", {count} defects on {holes.mean():.2%} of the photo"
         restored = image
