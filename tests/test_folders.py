@@ -370,14 +370,18 @@ def test_a_full_disk_ends_the_run(photos, capsys, monkeypatch, code):
     assert tree("out") == tree("in")
 
 
-def test_files_that_cannot_be_written_are_listed(photos, capsys):
+def test_files_that_cannot_be_written_are_listed(photos, capsys, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: "grey" not in f"{path}")
+    shutil.copy("grey.png", "in/grey.png")
     os.makedirs("out/color.png")
     Path("out/a b").write_text("no folder")
-    Path("out", folders.RECORD).write_text("{}")
+    Path("out/grey.png").write_text("precious")
     assert run("--force") == 2
     printed = capsys.readouterr().err
-    assert printed.count("error: ") == 3
-    assert f"Cannot write {Path('out/color.png')}: Is a directory." in printed
+    assert printed.count("error: ") == 4
+    assert f"Cannot write {Path('out/color.png')}: it is a folder." in printed
+    assert f"Cannot write {Path('out/grey.png')}: it is write-protected." in printed
+    assert Path("out/grey.png").read_text() == "precious"
     assert Path("out/a b").read_text() == "no folder"
 
 

@@ -604,7 +604,12 @@ def test_as_a_program(here):
     assert read("out.png").shape == GREY.shape
 
 
-def test_networks_that_do_not_fit(fails):
+def test_networks_that_do_not_fit(fails, monkeypatch):
+    load, finder = pretrained.load_pretrained, SimpleNamespace(network=None)
+    monkeypatch.setitem(pretrained.RECIPES, "scratches", None)
+    monkeypatch.setattr(
+        pretrained, "load_pretrained", lambda x: finder if x == "scratches" else load(x)
+    )
     build_restorer("denoise").save("denoise.keras")
     build_restorer("upscale_x2").save("upscale.keras")
     layers = keras.layers.Input((4,)), keras.layers.Dense(1)
@@ -616,6 +621,7 @@ def test_networks_that_do_not_fit(fails):
         ("upscale --scale 3 --weights upscale.keras", "enlarges 2 times"),
         ("denoise --weights upscale.keras", "it is told nothing, and it enlarges 2"),
         ("denoise --weights other.keras", "other.keras holds no tfgen.Restorer"),
+        ("photo --weights scratches", "scratches holds no tfgen.Restorer"),
         ("denoise --weights damaged.keras", "Cannot load damaged.keras: "),
         ("denoise --weights none.keras", "Cannot load none.keras: no .keras file"),
         ("denoise --weights grey.png", "Cannot load grey.png: no .keras file"),

@@ -19,7 +19,7 @@ from PIL import Image
 
 from tfgen.commands import photo_files
 from tfgen.commands.screen import describe, shown
-from tfgen.writing import remove_parts, write_whole
+from tfgen.writing import check_path, remove_parts, write_whole
 
 AHEAD = 2  # photos that are read before their turn, and that wait to be written
 EVERY = 10  # seconds between two lines of progress where there is no screen
@@ -185,8 +185,10 @@ def restore_all(job, tasks, force):
     problems, progress = {}, Progress(len(tasks))
 
     def read(files):
-        if job.finds and files.mask and not force and os.path.lexists(files.mask):
-            raise ValueError(f"{files.mask} exists; --force overwrites it.")
+        for path in filter(os.path.lexists, job.outputs(files)):
+            if path == files.mask and not force:  # a person may have corrected it
+                raise ValueError(f"{path} exists; --force overwrites it.")
+            check_path(path)
         return job.read(files, single=True)
 
     def write(content):
