@@ -141,7 +141,8 @@ def add_evaluate(commands):
         "1 if some have, 2 if none has.",
         epilog="photo: JPEG files of grey pictures are grey, those of colour ones have "
         "colours of half the resolution; with --luma a colour picture is first made "
-        "grey, its luma, as for published tables; noise is clipped and rounded. "
+        "grey: its luma, from 16 to 235, as in published tables. Noise is clipped and "
+        "rounded. "
         "denoise: the noise is neither clipped nor rounded. inpaint: scratches. "
         "upscale: images are cropped to multiples of the scale and shrunk bicubically, "
         "unless FOLDER has folders HR and LR; files in LR are named as in HR or with "

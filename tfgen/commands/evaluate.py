@@ -79,7 +79,7 @@ def evaluate(
         except ValueError as error:
             return shown(error)
         if task == "photo" and luma and clean.shape[-1] == 3:
-            clean = np.rint(255 * clean @ LUMA[:, None]).astype(np.float32) / 255
+            clean = find_luma(clean)
         if image is None:
             damaged = corrupt(clean[None], np.array((seed, number)))
         else:
@@ -139,6 +139,13 @@ def damage(images, seed, quality, sigma):
     pixels = photo_files.to_integers(images)
     decoded = np.stack([compress(image, quality) for image in pixels])
     return {"image": photo_files.to_floats(decoded)}
+
+
+def find_luma(image):
+    """The luma of a colour image in [0, 1], of 8 bits and with the range of television,
+    as published tables of JPEG files take it: grey, 16 to 235 of 255."""
+    luma = image @ (219 * LUMA[:, None]) + 16
+    return np.rint(luma).astype(np.float32) / 255
 
 
 def compress(pixels, quality):
