@@ -59,6 +59,51 @@ def test_evaluate_denoise(here, capsys, asked):
     assert rows["mean"][4] > noisy_psnr + 3, "total variation removes noise"
 
 
+def as_luma(pixels):
+    luma = (pixels / 255) @ (65.481, 128.553, 24.966) + 16
+    return np.rint(luma).astype(np.uint8)
+
+
+def check_blind(rows, name, clean, damaged):
+    restored = build_restorer("photo").restore(damaged)
+    expected = [quality(clean, damaged), quality(clean, restored)]
+    check_scores(rows, name, expected)
+
+
+@pytest.mark.parametrize("luma", ["", "--luma"])
+def test_evaluate_photos_in_jpeg_files(here, capsys, asked, luma):
+    first, methods, rows = evaluate(f". --task photo --quality 10 {luma}", capsys)
+    assert first.startswith("photo: JPEG of quality 10; scored in 8 bits: ")
+    assert methods == ["damaged", "network"] and asked[0] == "photo"
+    for name, pixels in (("color.png", COLOR), ("grey.png", GREY)):
+        if luma and pixels.ndim == 3:  # as MATLAB's rgb2ycbcr gives it, like AR-CNN
+            pixels = as_luma(pixels)
+        image = Image.fromarray(pixels)
+        image.save("photo.jpg", quality=10)  # with Pillow's default, 4:2:0
+        clean, damaged = (
+            photo_files.to_floats(np.atleast_3d(np.asarray(x)))
+            for x in (image, Image.open("photo.jpg"))
+        )
+        check_blind(rows, name, clean, damaged)
+    assert rows["mean"][0] < 40
+
+
+def test_evaluate_photos_with_noise(here, capsys):
+    first, _, rows = evaluate(". --task photo --sigma 30 --seed 5", capsys)
+    assert "photo: noise of sigma 30, clipped and rounded, seed 5" in first
+    clean = COLOR.astype(np.float32) / 255
+    noisy = tfgen.add_gaussian_noise(clean[None], np.array([5, 0]), sigma=30)
+    noisy = np.clip(noisy["image"][0], 0, 1)
+    damaged = photo_files.to_floats(photo_files.to_integers(noisy))
+    check_blind(rows, "color.png", clean, damaged)
+
+
+def test_photos_are_in_files_of_quality_20(here, capsys):
+    assert evaluate(". --task photo", capsys) == (
+        evaluate(". --task photo --quality 20", capsys)
+    )
+
+
 def test_evaluate_inpaint(here, capsys):
     _, methods, rows = evaluate(". --task inpaint", capsys)
     assert methods == ["masked", "biharmonic", "network"]
@@ -144,7 +189,10 @@ def test_evaluate_again_gives_the_same(here, capsys):
         ("none --task denoise", "none is not a folder."),
         ("grey.png --task denoise", "grey.png is not a folder."),
         ("empty --task denoise", "There is no image in empty; files that end in .png"),
-        (". --task denoise --scale 2", "--scale does not go with --task denoise."),
+        (". --task denoise --scale 2", "--scale does not go with --task denoise, but"),
+        (". --task inpaint --quality 9", "--quality does not go with --task inpaint"),
+        (". --task photo --quality 0", "--quality is 0, but must be from 1 to 95."),
+        (". --task photo --quality 9 --sigma 9", "Give --quality or --sigma, not both"),
         (". --task denoise --sigma 76", "sigma is 76, but must be from 0 to 75"),
         (". --task inpaint --csv grey.png", "grey.png exists; --force overwrites it."),
         (". --task inpaint --csv no/x.csv", "no/x.csv: its folder does not exist"),

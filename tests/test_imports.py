@@ -19,7 +19,10 @@ MODELS = {"gan", "vae", "diffusion", "restoration", "defects", "srgan"}
 ROOMS = {  # each folder and file of the package, and the others that it may import
     "__init__": {"data", "filling", "measures", "plot", "tiles", "weights", *MODELS},
     "__main__": {"commands"},
-    "commands": {"data", "filling", "measures", "tiles", "weights", "writing", *MODELS},
+    "commands": {
+        *("data", "filling", "images", "measures", "tiles", "weights", "writing"),
+        *MODELS,
+    },
     "weights": {"data", "measures", *MODELS},
     "gan": {"checks", "model"},
     "vae": {"checks", "model"},

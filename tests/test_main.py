@@ -21,7 +21,7 @@ def test_a_command_is_needed():
     [
         ("", "required: COMMAND"),
         ("repair", "invalid choice: 'repair'"),
-        ("restore", "required: photo, -o/--output, --task"),
+        ("restore", "required: PHOTO, -o/--output"),
         ("restore a.png -o b.png --task sharpen", "invalid choice: 'sharpen'"),
         ("restore a.png -o b.png --task denoise --sigma x", "invalid sigma value: 'x'"),
         ("restore a.png -o b.png --task upscale --scale 5", "invalid choice: 5"),

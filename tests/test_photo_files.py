@@ -6,12 +6,13 @@ import struct
 import numpy as np
 import pytest
 from image_files import png, tiff
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from tfgen.commands import photo_files
 from tfgen.commands.photo_files import read_photo, write_photo
 from tfgen.data.decoding import Photo
 
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # as the commands do
 RNG = np.random.default_rng(0)
 COLOR = RNG.integers(0, 256, (20, 30, 3), np.uint8)
 GREY = RNG.integers(0, 256, (20, 30), np.uint8)
@@ -136,6 +137,93 @@ def test_the_first_picture_of_an_animation(tmp_path, capsys):
     assert photo.pixels.min() == 255
     note = f"note: {path}: only the first of 2 pictures was read\n"
     assert capsys.readouterr().err == note
+
+
+def test_several_pictures_are_refused_where_one_is_wanted(tmp_path, capsys):
+    frames = [Image.fromarray(image) for image in (COLOR, 255 - COLOR)]
+    for name in ("film.gif", "pages.tif", "phone.jpg"):
+        form = {"phone.jpg": {"format": "MPO"}}.get(name, {})
+        path = tmp_path / name
+        frames[0].save(path, save_all=True, append_images=frames[1:], **form)
+        if form:  # the first is the photo, the others are previews
+            assert read_photo(path, single=True).pixels.shape == COLOR.shape
+        else:
+            with pytest.raises(ValueError, match=f"{name}: it holds 2 pictures; rest"):
+                read_photo(path, single=True)
+            assert read_photo(path).pixels.shape[:2] == COLOR.shape[:2]
+
+
+# --- What else is known of a photo ------------------------------------------
+
+XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="6" dc:title="Caf\xc3\xa9"/></x:x>'
+DETAIL = {0x9003: "1999:12:31 23:59:59", 0x829A: 0.25, 0x927C: b"notes of the maker"}
+PLACE = {1: "N", 2: (52.0, 31.0, 12.0)}
+
+
+def save_with_exif(path, xmp=XMP, pixels=COLOR, **options):
+    """Save a photo that lies on its side, with its date and place and with XMP."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Caméra".encode()
+    exif[0x8769] = {**DETAIL, 0xA002: 30, 0xA003: 20}
+    exif[0x8825] = PLACE
+    if path.suffix == ".png":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())
+    if path.suffix == ".tif":
+        content, exif = exif.tobytes(), Image.Exif()
+        exif.load(content)
+        exif[0x010F], exif[700] = "Caméra".encode(), xmp
+    Image.fromarray(pixels).save(path, exif=exif, xmp=xmp, **options)
+
+
+@pytest.mark.parametrize("source", ["a.jpg", "a.png", "a.webp", "a.tif"])
+@pytest.mark.parametrize("extension", photo_files.FORMATS)
+def test_exif_and_xmp_are_kept(tmp_path, capsys, source, extension):
+    path, copy = tmp_path / source, tmp_path / f"copy{extension}"
+    save_with_exif(path)
+    write_photo(copy, read_photo(path))
+    with Image.open(copy) as image:
+        image.load()
+        assert image.size == (20, 30)  # upright
+        exif, xmp = image.getexif(), image.info.get("xmp")
+        detail, place = (dict(exif.get_ifd(part)) for part in (0x8769, 0x8825))
+    if extension == ".bmp":
+        assert not exif and not xmp
+        note = f"note: {copy}: BMP cannot hold the photo's"
+        assert capsys.readouterr().err == f"{note} EXIF\n{note} XMP\n"
+        return
+    assert 0x0112 not in exif
+    assert exif[0x010F].encode("latin-1").decode() == "Caméra"
+    assert detail == DETAIL and place == PLACE
+    assert xmp == XMP.replace(b'tiff:Orientation="6"', b"")
+    assert capsys.readouterr().err == ""
+    if source == "a.tif":  # nothing of where the pixels were in the file
+        assert not {0x0111, 0x0117, 0x0102} & {*exif} or extension.startswith(".tif")
+
+
+def test_exif_that_is_damaged_or_too_long(tmp_path, capsys):
+    path, copy = tmp_path / "a.png", tmp_path / "a.jpg"
+    save_with_exif(path, xmp=b"x" * 70_000)
+    write_photo(copy, read_photo(path))
+    with Image.open(copy) as image:
+        assert 0x010F in image.getexif() and "xmp" not in image.info
+    note = f"note: {copy}: JPEG cannot hold the photo's XMP\n"
+    assert capsys.readouterr().err == note
+    exif = b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(range(1, 200))
+    Image.fromarray(COLOR).save(path, exif=exif)
+    write_photo(copy, read_photo(path))
+    np.testing.assert_array_equal(read_photo(path).pixels, COLOR)
+
+
+def test_inks_that_became_srgb_do_not_keep_the_colour_space(tmp_path, capsys):
+    path, copy = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    exif = Image.Exif()
+    exif[0x8769] = {0xA001: 65535, **DETAIL}
+    for mode in ("CMYK", "RGB"):
+        Image.fromarray(COLOR).convert(mode).save(path, exif=exif)
+        write_photo(copy, read_photo(path))
+        with Image.open(copy) as image:
+            assert (0xA001 in image.getexif().get_ifd(0x8769)) == (mode == "RGB")
 
 
 WHITE, PRIMARIES = [31270, 32900], [64000, 33000, 30000, 60000, 15000, 6000]  # sRGB's
@@ -278,6 +366,12 @@ def test_transparency_is_written(tmp_path, extension, pixels):
     np.testing.assert_array_equal(photo.alpha, ALPHA)
     if extension != ".webp":
         np.testing.assert_array_equal(photo.pixels, pixels)
+
+
+def test_16_bits_become_8_where_the_format_has_no_more(tmp_path):
+    write_photo(tmp_path / "out.bmp", Photo(DEEP[..., None]))
+    pixels = read_photo(tmp_path / "out.bmp").pixels[..., 0]
+    np.testing.assert_array_equal(pixels, np.rint(DEEP / 257))
 
 
 @pytest.mark.parametrize("extension", [".png", ".tiff"])

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -18,8 +19,10 @@ from test_writing import NAMES
 import tfgen
 from tfgen import weights as pretrained
 from tfgen.__main__ import main
-from tfgen.commands import photo_files, screen
+from tfgen.commands import networks, photo_files, screen
 from tfgen.commands import restore as restoring
+from tfgen.commands.before_after import draw_before_after
+from tfgen.measures.classics import enlarge_bicubic
 
 
 def read(path):
@@ -49,6 +52,137 @@ def test_denoise(here, capsys, asked, photo, name):
     assert printed.err == ""
     assert printed.out.startswith("out.png: 50 x 40 pixels, ")
     assert printed.out.endswith(" s, sigma 20.0\n") and printed.out.count("\n") == 1
+
+
+def as_floats(pixels):
+    return pixels.astype(np.float32) / 255
+
+
+@pytest.mark.parametrize("photo", ["grey", "color"])
+def test_photos_are_restored_by_the_blind_network(here, capsys, asked, photo):
+    assert main(f"restore {photo}.png -o out.png".split()) == 0
+    assert asked == ["photo"]
+    image = as_floats(read(f"{photo}.png"))
+    expected = build_restorer("photo").restore(image)
+    np.testing.assert_array_equal(read("out.png"), np.rint(expected * 255))
+    estimate = tfgen.estimate_noise(np.atleast_3d(image)[None])[0]
+    assert f"sigma {estimate:.1f} (estimated)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "task", ["photo", "denoise --sigma 9", "inpaint --mask mask.png"]
+)
+def test_less_of_a_restoration(here, task):
+    make_mask()
+    images = {}
+    for strength in (0, 0.25, 1):
+        command = f"restore color.png --task {task} --strength {strength} -o out.png"
+        assert main([*command.split(), "--force"]) == 0
+        images[strength] = read("out.png").astype(float)
+    np.testing.assert_array_equal(images[0], COLOR)
+    expected = 0.75 * images[0] + 0.25 * images[1]
+    assert (images[1] != COLOR).any()
+    np.testing.assert_allclose(images[0.25], expected, atol=0.76)
+
+
+def test_less_of_an_enlargement_is_bicubic(here):
+    for strength in (0, 0.5, 1):
+        command = "restore color.png --task upscale --scale 2 --strength"
+        assert main([*command.split(), f"{strength}", "-o", f"{strength}.png"]) == 0
+    smooth, half, full = (read(f"{s}.png").astype(float) for s in (0, 0.5, 1))
+    bicubic = enlarge_bicubic(as_floats(COLOR), 2)
+    np.testing.assert_array_equal(smooth, np.rint(bicubic * 255))
+    np.testing.assert_allclose(half, (smooth + full) / 2, atol=1.01)
+    assert abs(full - smooth).mean() > 2
+
+
+def test_details_come_back(here, monkeypatch):
+    monkeypatch.setattr(tfgen.Restorer, "restore", lambda self, image, **_: image * 0)
+    lines = np.zeros((64, 64), np.uint8)
+    lines[30, 10:50] = 200
+    Image.fromarray(lines).save("lines.png")
+    for detail, expected in ((0, 0), (0.5, 100), (1, 200)):
+        line = f"restore lines.png --detail {detail} -o out.png --force"
+        assert main(line.split()) == 0
+        assert abs(read("out.png")[30, 12:48].mean() - expected) < 25
+
+
+def test_faded_colours(here, monkeypatch):
+    monkeypatch.setattr(tfgen.Restorer, "restore", lambda self, image, **_: image)
+    faded = as_floats(COLOR) * (0.6, 0.5, 0.4) + (0.2, 0.1, 0.1)
+    Image.fromarray(np.rint(faded * 255).astype(np.uint8)).save("faded.png")
+    for photo in ("faded", "color"):
+        assert main(f"restore {photo}.png --colour -o {photo}_out.png".split()) == 0
+    before = abs(faded * 255 - COLOR).mean()
+    assert abs(read("faded_out.png") - COLOR.astype(float)).mean() < before / 2
+    assert main("restore faded.png -o same.png".split()) == 0
+    np.testing.assert_array_equal(read("same.png"), read("faded.png"))
+
+
+def test_a_picture_before_and_after(here):
+    for task, name in (("photo", "a.png"), ("upscale --scale 2", "b.jpg")):
+        line = f"restore color.png --task {task} -o out.png --compare {name} --force"
+        assert main(line.split()) == 0
+        picture = draw_before_after(COLOR, read("out.png"))
+        assert abs(read(name).astype(float) - picture).mean() < 3
+
+
+def test_sharp(here, asked, monkeypatch):
+    recipes = pretrained.RECIPES
+    recipe = recipes.get("upscale_x4_sharp", recipes["upscale_x4"])
+    monkeypatch.setitem(recipes, "upscale_x4_sharp", recipe)
+    line = "restore grey.png --task upscale --scale 4 --sharp -o out.png"
+    assert main(line.split()) == 0
+    assert asked == ["upscale_x4_sharp"] and read("out.png").shape == (160, 200)
+
+
+def test_another_network_of_the_package(here, asked):
+    line = "restore grey.png --task upscale --scale 4 --weights upscale_x4_small"
+    assert main([*line.split(), "-o", "out.png"]) == 0
+    assert asked == ["upscale_x4_small"]
+
+
+# --- Defects ----------------------------------------------------------------
+
+
+@pytest.fixture
+def scratched(here, monkeypatch):
+    """A photo with two scratches, and what finds them."""
+
+    def find(image, verbose):
+        assert image.dtype == np.float32 and image.ndim == 3
+        return image.min(axis=-1) == 1
+
+    image = COLOR.copy()
+    image[10:12, 5:25] = image[30:32, 20:40] = 255
+    Image.fromarray(image).save("scratched.png")
+    finder = SimpleNamespace(find=find)
+    monkeypatch.setattr(networks, "load_finder", lambda: finder)
+    return image.min(axis=-1) == 255
+
+
+def test_defects_are_found_and_filled(scratched, capsys, asked):
+    line = "restore scratched.png --task scratches -o out.png --mask found.png"
+    assert main(line.split()) == 0
+    assert asked == ["inpaint"]
+    assert capsys.readouterr().out.endswith(" s, 2 defects on 4.00% of the photo\n")
+    np.testing.assert_array_equal(read("found.png"), 255 * scratched)
+    line = "restore scratched.png --task inpaint -o again.png --mask found.png"
+    assert main(line.split()) == 0
+    np.testing.assert_array_equal(read("out.png"), read("again.png"))
+    np.testing.assert_array_equal(read("out.png")[~scratched], COLOR[~scratched])
+
+
+def test_where_nothing_is_found_nothing_changes(scratched, capsys, asked):
+    line = "restore grey.png --task scratches -o out.png --mask found.png"
+    assert main(line.split()) == 0
+    assert not asked and "0 defects on 0.00% of the photo" in capsys.readouterr().out
+    np.testing.assert_array_equal(read("out.png"), GREY)
+    assert not read("found.png").any()
+    line = "restore grey.png --task inpaint -o again.png --mask found.png"
+    assert main(line.split()) == 0
+    np.testing.assert_array_equal(read("again.png"), GREY)
+    assert "found.png: it has no holes" in capsys.readouterr().err
 
 
 def test_settings_of_keras_change_nothing(here, unusual_settings):
@@ -259,11 +393,31 @@ def test_force_overwrites(here):
         ("--task upscale", "--task upscale needs --scale."),
         ("--task upscale --scale 2 --sigma 9", "--sigma does not go with --task ups"),
         ("--task denoise --mask grey.png", "--mask does not go with --task denoise"),
+        ("--sigma 9", "--sigma does not go with --task photo, but with denoise."),
+        ("--scale 2", "--scale does not go with --task photo, but with upscale."),
+        ("--sharp", "--sharp does not go with --task photo, but with upscale."),
+        ("--mask grey.png", "--task photo, but with inpaint and scratches."),
+        ("--task inpaint --mask x --detail 1", "--detail does not go with --task inp"),
+        ("--strength 2", "--strength is 2, but must be from 0 to 1."),
+        ("--strength -0.1", "--strength is -0.1, but must be from 0 to 1."),
+        ("--strength nan", "--strength is nan, but must be from 0 to 1."),
+        ("--detail 1.1", "--detail is 1.1, but must be from 0 to 1."),
+        ("--task upscale --scale 2 --sharp", "--sharp goes with --scale 4, and not wi"),
+        (
+            "--task upscale --scale 4 --sharp --weights upscale_x4",
+            "--sharp goes with --scale 4, and not with --weights.",
+        ),
+        ("--weights denoise", "The network in denoise is of no use here: beside the "),
+        ("--weights none", "Cannot load none: no .keras file, and no network of tfgen"),
+        ("--compare no", "Cannot write no: the name must end in one of .png"),
+        ("--compare color.png", "color.png exists; --force overwrites it."),
+        ("--compare ./out.png", "OUT, --mask and --compare must be different files."),
+        ("--task scratches --mask a.jpg", "a.jpg: a mask must end in .png."),
+        ("--task scratches --mask color.png", "color.png exists; --force overwr"),
         ("--task denoise --sigma -1", "sigma is -1, but must be from 0 to 75; the "),
         ("--task denoise --sigma 75.1", "networks were trained for 0 to 55."),
         ("--task denoise --sigma nan", "sigma is nan, but"),
         ("--task inpaint --mask grey.png", "grey.png has only holes: those are the br"),
-        ("--task inpaint --mask black.png", "black.png has no holes: those are the br"),
         ("--task inpaint --mask small.png", "is 9 x 8 pixels, but the photo is 50 x"),
         ("--task inpaint --mask none.png", "Cannot read none.png: No such file"),
         ("--task inpaint --mask empty.png", "Cannot read empty.png: the file is emp"),
@@ -271,7 +425,6 @@ def test_force_overwrites(here):
 )
 def test_options_that_do_not_fit(fails, arguments, expected):
     Image.fromarray(np.maximum(GREY, 128)).save("grey.png")
-    Image.fromarray(GREY * 0).save("black.png")
     Image.new("L", (9, 8), 1).save("small.png")
     Path("empty.png").touch()
     fails(f"restore grey.png {arguments} -o out.png", expected)
@@ -451,7 +604,12 @@ def test_as_a_program(here):
     assert read("out.png").shape == GREY.shape
 
 
-def test_networks_that_do_not_fit(fails):
+def test_networks_that_do_not_fit(fails, monkeypatch):
+    load, finder = pretrained.load_pretrained, SimpleNamespace(network=None)
+    monkeypatch.setitem(pretrained.RECIPES, "scratches", None)
+    monkeypatch.setattr(
+        pretrained, "load_pretrained", lambda x: finder if x == "scratches" else load(x)
+    )
     build_restorer("denoise").save("denoise.keras")
     build_restorer("upscale_x2").save("upscale.keras")
     layers = keras.layers.Input((4,)), keras.layers.Dense(1)
@@ -463,6 +621,7 @@ def test_networks_that_do_not_fit(fails):
         ("upscale --scale 3 --weights upscale.keras", "enlarges 2 times"),
         ("denoise --weights upscale.keras", "it is told nothing, and it enlarges 2"),
         ("denoise --weights other.keras", "other.keras holds no tfgen.Restorer"),
+        ("photo --weights scratches", "scratches holds no tfgen.Restorer"),
         ("denoise --weights damaged.keras", "Cannot load damaged.keras: "),
         ("denoise --weights none.keras", "Cannot load none.keras: no .keras file"),
         ("denoise --weights grey.png", "Cannot load grey.png: no .keras file"),

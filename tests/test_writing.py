@@ -4,12 +4,14 @@ import errno
 import io
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tfgen import writing
-from tfgen.writing import check_path, replacing, write_whole
+from tfgen.writing import check_path, remove_parts, replacing, write_whole
 
 
 @pytest.mark.parametrize("existed", [False, True])
@@ -46,6 +48,31 @@ def test_what_fails_leaves_all_as_it_was(tmp_path, failure, raised, existed):
         assert str(caught.value) == f"Cannot write {path}: No space left on device."
     assert os.listdir(tmp_path) == (["file"] if existed else [])
     assert not existed or path.read_bytes() == b"precious"
+
+
+def test_a_full_disk_can_be_told_from_other_failures(tmp_path):
+    with pytest.raises(OSError) as caught:
+        with replacing(tmp_path / "file"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_parts_of_killed_programs_are_removed(tmp_path):
+    names = [f".{'0a' * 16}.part", ".0a.part", f"{'0a' * 16}.part", "photo.png"]
+    for folder in (tmp_path, tmp_path / "below"):
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            (folder / name).touch()
+    code = (
+        "import os, sys; from tfgen.writing import replacing\n"
+        "with replacing(sys.argv[1]) as file: os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "new"])
+    assert len(os.listdir(tmp_path)) == 6
+    remove_parts(tmp_path)
+    for folder in (tmp_path, tmp_path / "below"):
+        files = {path.name for path in folder.iterdir() if path.is_file()}
+        assert files == {*names[1:]}
 
 
 def test_a_folder_that_vanishes_is_named(tmp_path):

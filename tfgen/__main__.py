@@ -4,7 +4,7 @@ import argparse
 import importlib
 import os
 import sys
-import textwrap
+import warnings
 
 from tfgen.commands import check, screen
 
@@ -23,29 +23,15 @@ def run_command(name, options):
             check.check_tensorflow()
             check.check_backend()
             module = importlib.import_module(f"tfgen.commands.{name}")
-        return getattr(module, name)(**options) or 0
+        with warnings.catch_warnings():  # of Pillow: what matters is raised
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            return getattr(module, name)(**options) or 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        print("error:", describe(error), file=sys.stderr)
+        print("error:", screen.describe(error), file=sys.stderr)
         return 2
-
-
-def describe(error):
-    """An exception in one line."""
-    kind = type(error).__name__
-    if isinstance(error, ValueError | OSError):  # sentences of tfgen, names of files
-        return screen.shown(str(error) or kind)
-    if isinstance(error, check.Problem):
-        return " ".join(str(error).split())
-    if isinstance(error, MemoryError) or kind == "ResourceExhaustedError":
-        return (
-            "There is not enough memory. Close other programs, or take a smaller image."
-        )
-    text = f"{kind}: {error}" if str(error) else kind
-    fix = "To see whether something is wrong here, run: python -m tfgen check"
-    return f"{textwrap.shorten(text, 300)}. {fix}"
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,14 +51,58 @@ parse_sigma.__name__ = "sigma"  # as the parser calls it
 def add_restore(commands):
     parser = commands.add_parser(
         "restore",
-        help="restore a photo: remove noise, fill holes, enlarge",
-        description="Restore a photo with a small trained network. Depth, transparency "
-        "and colour profile are kept where the format of OUT has them; other metadata "
-        "are not copied. A note says if colours may change. Nothing is overwritten "
-        "without --force.",
+        help="restore photos: remove noise and compression, fill holes, enlarge",
+        description="Restore a photo, or a folder of photos, with small trained "
+        "networks. Depth, transparency, colour profile, EXIF and XMP are kept where "
+        "the format of OUT has them; pixels are turned upright. A note says if colours "
+        "may change. Nothing is overwritten without --force.",
+        epilog="Folders: all photos in PHOTO and below are restored into the same tree "
+        "in OUT, under the same names, with the same options as a single one; what "
+        "OUT cannot have as it is, such as HEIC, becomes PNG. --mask and --compare "
+        "are folders then. Photos that are newer in OUT than in PHOTO are done: the "
+        "same command goes on where it was stopped; other options need another OUT, or "
+        "--force, which makes all anew. Files that cannot be used are listed at the "
+        "end. The exit status is 0 if all photos are restored, 1 if some are, 2 if "
+        "none is.",
     )
     add = parser.add_argument
-    add("photo", help="image file of any size, grey or colour")
+    add("photo", metavar="PHOTO", help="image file of any size, or a folder of them")
+    add(
+        "-o",
+        "--output",
+        metavar="OUT",
+        required=True,
+        help="file to write; its extension, such as .png, is its format. Or a folder",
+    )
+    add(
+        "--task",
+        default="photo",
+        choices=("photo", "denoise", "inpaint", "scratches", "upscale"),
+        help="photo, the default: remove noise, grain and compression of any kind; "
+        "denoise: remove Gaussian noise; inpaint: fill holes; scratches: find and fill "
+        "scratches and specks; upscale: enlarge",
+    )
+    add(
+        "--strength",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="from 0, the photo as it is (upscale: enlarged bicubically), to 1, the "
+        "default: all that the network does",
+    )
+    add(
+        "--detail",
+        type=float,
+        metavar="D",
+        help="photo, denoise: how much to give back of the details that went with the "
+        "noise, from 0, the default, to 1",
+    )
+    add(
+        "--colour",
+        action="store_true",
+        help="also stretch the levels of faded colours, channel by channel, which "
+        "takes away tints, those of sepia too",
+    )
     add(
         "--sigma",
         type=parse_sigma,
@@ -82,14 +112,20 @@ def add_restore(commands):
     )
     add(
         "--mask",
-        help="inpaint: image of the same size, bright where the photo has holes",
+        help="inpaint: image of the same size, bright where the photo has holes. "
+        "scratches: PNG file to write, white where something was found; correct it and "
+        "give it to the task inpaint",
     )
     add(
-        "-o",
-        "--output",
-        metavar="OUT",
-        required=True,
-        help="file to write; its extension, such as .png, is its format",
+        "--sharp",
+        action="store_true",
+        help="upscale, 4 times: with invented texture, which looks sharper and is less "
+        "exact",
+    )
+    add(
+        "--compare",
+        metavar="FILE",
+        help="also draw the photo before and after here, with an enlarged detail",
     )
     add_shared(parser)
 
@@ -103,14 +139,25 @@ def add_evaluate(commands):
         "files are restored in grey. The row of a file that cannot be used says why; "
         "the mean is over the others. The exit status is 0 if all images have scores, "
         "1 if some have, 2 if none has.",
-        epilog="denoise: the noise is neither clipped nor rounded. inpaint: scratches. "
+        epilog="photo: JPEG files of grey pictures are grey, those of colour ones have "
+        "colours of half the resolution; with --luma a colour picture is first made "
+        "grey: its luma, from 16 to 235, as in published tables. Noise is clipped and "
+        "rounded. "
+        "denoise: the noise is neither clipped nor rounded. inpaint: scratches. "
         "upscale: images are cropped to multiples of the scale and shrunk bicubically, "
         "unless FOLDER has folders HR and LR; files in LR are named as in HR or with "
         "x2, x3 or x4 behind.",
     )
     add = parser.add_argument
     add("folder", metavar="FOLDER", help="folder of clean images")
-    add("--sigma", type=float, help="denoise: level of the noise (default 25)")
+    add(
+        "--task",
+        required=True,
+        choices=("photo", "denoise", "inpaint", "upscale"),
+        help="which damage to do, and to undo",
+    )
+    add("--quality", type=int, help="photo: of the JPEG files (default 20)")
+    add("--sigma", type=float, help="photo, denoise: level of the noise (default 25)")
     add(
         "--luma", action="store_true", help="compare the luma (BT.601) of colour images"
     )
@@ -127,12 +174,6 @@ def add_evaluate(commands):
 def add_shared(parser):
     add = parser.add_argument
     add(
-        "--task",
-        required=True,
-        choices=("denoise", "inpaint", "upscale"),
-        help="remove noise, fill holes or enlarge",
-    )
-    add(
         "--scale",
         type=int,
         choices=(2, 3, 4),
@@ -146,10 +187,11 @@ def add_shared(parser):
     )
     add(
         "--weights",
-        metavar="FILE",
-        help="a Restorer saved as .keras, in place of the network of tfgen",
+        metavar="FILE|NAME",
+        help="a Restorer saved as .keras, or another network of tfgen, such as "
+        "upscale_x4_small",
     )
-    add("--force", action="store_true", help="overwrite a file that exists")
+    add("--force", action="store_true", help="overwrite files that exist")
 
 
 def main(arguments=None):

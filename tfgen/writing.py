@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import uuid
 
@@ -47,7 +48,9 @@ def replacing(path):
         with contextlib.suppress(OSError):
             os.remove(part)
         if isinstance(error, OSError):
-            raise OSError(f"Cannot write {path}: {_reason(error)}.") from None
+            refusal = OSError(f"Cannot write {path}: {_reason(error)}.")
+            refusal.errno = error.errno  # which tells a full disk from the rest
+            raise refusal from None
         raise
 
 
@@ -55,6 +58,15 @@ def write_whole(path, content):
     """Write bytes to a file as `replacing` does."""
     with replacing(path) as file:
         file.write(content)
+
+
+def remove_parts(folder):
+    """Remove what `replacing` left in a folder and below when it was killed."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if re.fullmatch(r"\.[0-9a-f]{32}\.part", name):
+                with contextlib.suppress(OSError):
+                    os.remove(os.path.join(place, name))
 
 
 def _places(path):

@@ -9,24 +9,51 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from tfgen.commands import networks, photo_files
 from tfgen.commands.screen import shown
 from tfgen.data.corruptions import add_gaussian_noise, downsample, mask_scratches
 from tfgen.data.folder import EXTENSIONS
+from tfgen.images import LUMA
 from tfgen.measures.classics import CLASSICS
 from tfgen.measures.restoring import compare, print_scores, untouched
 from tfgen.writing import write_whole
 
+TASKS = {  # of the options that not all tasks have
+    "quality": ("photo",),
+    "sigma": ("photo", "denoise"),
+    "scale": ("upscale",),
+}
+
 
 def evaluate(
-    folder, task, *, sigma, scale, luma, border, seed, table, ensemble, weights, force
+    folder,
+    task,
+    *,
+    quality,
+    sigma,
+    scale,
+    luma,
+    border,
+    seed,
+    table,
+    ensemble,
+    weights,
+    force,
 ):
     """Print a table of scores; the parser's help describes the options.
 
     Returns the exit status: 1 if some images have no scores.
     """
-    networks.check_options(task, sigma=sigma, scale=scale)
+    given = {"quality": quality, "sigma": sigma, "scale": scale}
+    networks.check_options(task, TASKS, **given)
+    if quality is not None and sigma is not None:
+        raise ValueError("Give --quality or --sigma, not both: one damage at a time.")
+    if quality is not None and not 1 <= quality <= 95:
+        raise ValueError(f"--quality is {quality}, but must be from 1 to 95.")
+    if task == "photo" and sigma is None:
+        quality = quality or 20
     sigma = networks.check_sigma(25 if sigma is None else sigma)
     scale = (scale or 4) if task == "upscale" else 1
     if border is None:
@@ -38,11 +65,11 @@ def evaluate(
     if table is not None:
         photo_files.check_output(table, force)
     pairs = list_images(folder, task, scale)
-    corrupt, methods = choose_protocol(task, sigma, scale)
+    corrupt, methods = choose_protocol(task, quality, sigma, scale)
 
     @functools.cache
     def load_network(channels):
-        restorer = networks.choose_network(task, channels, scale, weights)
+        restorer = networks.choose_network(task, channels, scale, weights=weights)
         return functools.partial(networks.run_network, restorer, ensemble=ensemble)
 
     def score(number, large, small):
@@ -51,6 +78,8 @@ def evaluate(
             clean, image = read_pair(large, small, scale)
         except ValueError as error:
             return shown(error)
+        if task == "photo" and luma and clean.shape[-1] == 3:
+            clean = find_luma(clean)
         if image is None:
             damaged = corrupt(clean[None], np.array((seed, number)))
         else:
@@ -62,7 +91,9 @@ def evaluate(
         except ValueError as error:
             return shown(f"{large}: {error}")
 
+    noise = f"noise of sigma {sigma:g}, clipped and rounded, seed {seed}"
     what = {
+        "photo": f"JPEG of quality {quality}" if quality else noise,
         "denoise": f"noise of sigma {sigma:g}, not clipped or rounded, seed {seed}",
         "inpaint": f"scratches, seed {seed}",
         "upscale": f"{scale} times, from small images of 8 bits",
@@ -85,8 +116,11 @@ def evaluate(
     return 1 if unscored else 0
 
 
-def choose_protocol(task, sigma, scale):
+def choose_protocol(task, quality, sigma, scale):
     """The corruption of a task, and the methods by name that a network must beat."""
+    if task == "photo":
+        corrupt = functools.partial(damage, quality=quality, sigma=sigma)
+        return corrupt, {"damaged": untouched}
     classics = CLASSICS[task]
     if task == "denoise":
         corrupt = functools.partial(add_gaussian_noise, sigma=sigma)
@@ -95,6 +129,31 @@ def choose_protocol(task, sigma, scale):
         return mask_scratches, {"masked": untouched, **classics}
     enlarge = functools.partial(classics["bicubic"], scale=scale)
     return functools.partial(downsample, scale=scale), {"bicubic": enlarge}
+
+
+def damage(images, seed, quality, sigma):
+    """Images as a JPEG file has them or, without a quality, with noise; in 8 bits."""
+    if quality is None:
+        noisy = add_gaussian_noise(images, seed, sigma)["image"]
+        return {"image": np.rint(255 * np.clip(noisy, 0, 1)) / np.float32(255)}
+    pixels = photo_files.to_integers(images)
+    decoded = np.stack([compress(image, quality) for image in pixels])
+    return {"image": photo_files.to_floats(decoded)}
+
+
+def find_luma(image):
+    """The luma of a colour image in [0, 1], of 8 bits and with the range of television,
+    as published tables of JPEG files take it: grey, 16 to 235 of 255."""
+    luma = image @ (219 * LUMA[:, None]) + 16
+    return np.rint(luma).astype(np.float32) / 255
+
+
+def compress(pixels, quality):
+    """What is left of uint8 pixels in a JPEG file, colours in half the resolution."""
+    buffer = io.BytesIO()
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    image.save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
+    return np.asarray(Image.open(buffer)).reshape(pixels.shape)
 
 
 def list_images(folder, task, scale):

@@ -1,25 +1,27 @@
 """What the commands that restore share: a network for the task, and what it is told."""
 
+import hashlib
 import os
 import sys
 import warnings
+from pathlib import Path
 
 import keras
 
 from tfgen import weights as pretrained
 from tfgen.restoration import Restorer
 
-TOLD = {"denoise": "sigma", "inpaint": "mask", "upscale": "scale"}  # beside the image
 TRAINED, LARGEST = 55, 75  # sigma: up to where networks were trained, what is taken
 
 
-def check_options(task, **options):
-    """The options that are given, or ValueError for one of another task."""
-    given = {name: value for name, value in options.items() if value is not None}
-    for name in given:
-        if name != TOLD[task]:
-            raise ValueError(f"--{name} does not go with --task {task}.")
-    return given
+def check_options(task, tasks, **options):
+    """Raise ValueError for an option of another task; `tasks` are those of each."""
+    for name, value in options.items():
+        if value is not None and value is not False and task not in tasks[name]:
+            raise ValueError(
+                f"--{name} does not go with --task {task}, but with "
+                f"{' and '.join(tasks[name])}."
+            )
 
 
 def check_sigma(sigma):
@@ -37,20 +39,38 @@ def check_sigma(sigma):
     return float(sigma)
 
 
-def choose_network(task, channels, scale, weights):
-    """The `Restorer` that tfgen ships for a task, or that of a file."""
+def load_finder():
+    """The network that finds scratches."""
+    return pretrained.load_pretrained("scratches")
+
+
+def choose_network(task, channels, scale=1, sharp=False, weights=None):
+    """The `Restorer` that tfgen ships for a task, or the one that is asked for.
+
+    `weights` is the name of a shipped one, or a file.
+    """
     if weights is None:
         name = {
+            "photo": "photo",
             "denoise": "denoise" if channels == 1 else "denoise_color",
             "inpaint": "inpaint",
-            "upscale": f"upscale_x{scale}",
+            "scratches": "inpaint",
+            "upscale": f"upscale_x{scale}{'_sharp' if sharp else ''}",
         }[task]
         return pretrained.load_pretrained(name)
-    restorer = load_restorer(weights)
+    if weights in pretrained.RECIPES:
+        restorer = pretrained.load_pretrained(weights)
+    else:
+        restorer = load_file(weights)
+    if not isinstance(restorer, Restorer):
+        raise ValueError(f"{weights} holds no tfgen.Restorer.")
     told = set(restorer.network.input) - {"image"}
-    fits = {"denoise": told <= {"sigma"}, "inpaint": told == {"mask"}}
-    enlarges = scale if task == "upscale" else 1
-    if not fits.get(task, not told) or restorer.scale != enlarges:
+    fits = {
+        "denoise": told <= {"sigma"},
+        "inpaint": told == {"mask"},
+        "scratches": told == {"mask"},
+    }
+    if not fits.get(task, not told) or restorer.scale != scale:
         raise ValueError(
             f"The network in {weights} is of no use here: beside the image it is told "
             f"{' and '.join(sorted(told)) or 'nothing'}, and it enlarges "
@@ -59,20 +79,27 @@ def choose_network(task, channels, scale, weights):
     return restorer
 
 
-def load_restorer(path):
-    """The `Restorer` in a `.keras` file. Code in it is not run: Keras refuses."""
+def name_weights(weights):
+    """What tells networks apart: their names or, of a file, a checksum."""
+    if weights is None or not os.path.isfile(weights):
+        return weights
+    return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+
+
+def load_file(path):
+    """The model in a `.keras` file. Code in it is not run: Keras refuses."""
     if not (path.endswith(".keras") and os.path.isfile(path)):
-        raise ValueError(f"Cannot load {path}: no .keras file.")
+        raise ValueError(
+            f"Cannot load {path}: no .keras file, and no network of tfgen, which are "
+            f"{', '.join(sorted(pretrained.RECIPES))}."
+        )
     try:
-        restorer = keras.saving.load_model(path, compile=False)
+        return keras.saving.load_model(path, compile=False)
     except Exception as error:  # a damaged file can raise anything
         code = "safe_mode" in str(error)
         reason = "it carries code, which could do anything." if code else error
         reason = " ".join(str(reason).split())
         raise ValueError(f"Cannot load {path}: {reason}") from None
-    if not isinstance(restorer, Restorer):
-        raise ValueError(f"{path} holds no tfgen.Restorer.")
-    return restorer
 
 
 def run_network(restorer, image, ensemble=False, verbose=0, **known):

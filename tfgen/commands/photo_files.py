@@ -1,25 +1,51 @@
 """Read and write image files, losing nothing on the way and leaving no half a file.
 
 `tfgen.data.folder` reads images to train on, with the same decoder. Here a photo keeps
-its depth, its transparency and its colour profile, and what cannot be done is a
-ValueError that names the file.
+its depth, its transparency, its colour profile, EXIF and XMP, and what cannot be done
+is a ValueError that names the file.
 """
 
 import os
+import re
 import sys
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from PIL.ExifTags import IFD, Base
 
 from tfgen.commands.screen import shown
 from tfgen.data.decoding import decode, has_ink_profile
 from tfgen.writing import check_path, replacing
 
+try:  # iPhones' files, with the extra `heic`
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+except ImportError:
+    pass
+
 MAX_PIXELS = 150_000_000  # of a photo to read or to write
+KEPT = (  # of EXIF's first directory, which in a TIFF also tells where the pixels are
+    Base.ImageDescription,
+    Base.Make,
+    Base.Model,
+    Base.XResolution,
+    Base.YResolution,
+    Base.ResolutionUnit,
+    Base.Software,
+    Base.DateTime,
+    Base.Artist,
+    Base.Copyright,
+    Base.Rating,
+    Base.XPTitle,
+    Base.XPComment,
+    Base.XPAuthor,
+    Base.XPKeywords,
+    Base.XPSubject,
+)
+DROPPED = Base.ExifImageWidth, Base.ExifImageHeight, Base.ExifInteroperabilityOffset
 
 
 def to_floats(pixels):
@@ -38,23 +64,32 @@ def to_integers(image, dtype=np.uint8):
 # --- Reading ----------------------------------------------------------------
 
 
-def read_photo(path):
+def read_photo(path, single=False):
     """Read an image file of any kind that Pillow knows as a `Photo`; see `decode`.
 
     A note on standard error says what the file holds but the photo does not. ValueError
     if the file is missing, damaged, no image, of numbers that cannot be trusted, or has
-    more than `MAX_PIXELS`, which is found out before they are decoded.
+    more than `MAX_PIXELS`, which is found out before they are decoded; with `single`
+    also if it is an animation or has several pages.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what matters is raised
-        try:
-            with Image.open(path) as image:
-                check_size(*image.size)
-                losses = list(_find_losses(image))  # before decoding changes the tiles
-                photo = decode(image)
-                losses += _find_lost_colour(image)  # some tell it behind the pixels
-        except Exception as error:  # Pillow raises many kinds for damaged files
-            raise ValueError(f"Cannot read {path}: {_reason(error, path)}.") from None
+    try:
+        with Image.open(path) as image:
+            check_size(*image.size)
+            frames = getattr(image, "n_frames", 1)
+            if (
+                single and frames > 1 and image.format != "MPO"
+            ):  # its first is the photo
+                raise ValueError(f"it holds {frames} pictures; restore them one by one")
+            losses = list(_find_losses(image))  # before decoding changes the tiles
+            photo = decode(image)
+            losses += _find_lost_colour(image)  # some tell it behind the pixels
+            photo.xmp = _copy_xmp(image)
+            try:
+                photo.exif = _copy_exif(image)
+            except Exception:  # whatever Pillow and struct say of damaged tags
+                losses.append("its damaged EXIF was not kept")
+    except Exception as error:  # Pillow raises many kinds for damaged files
+        raise ValueError(f"Cannot read {path}: {_reason(error, path)}.") from None
     for loss in losses:
         note(path, loss)
     return photo
@@ -128,6 +163,37 @@ def _is_near(value, expected):
         return False
 
 
+def _copy_exif(image):
+    """What EXIF says of a photo, without what it says of the file and of its pixels,
+    which are upright and perhaps more; None if there is nothing."""
+    source, exif = image.getexif(), Image.Exif()
+    exif.update(_encode({tag: source[tag] for tag in KEPT if tag in source}))
+    for part in (IFD.Exif, IFD.GPSInfo):
+        tags = source.get_ifd(part)
+        tags = {tag: tags[tag] for tag in tags if tag not in DROPPED}
+        if image.mode in ("CMYK", "LAB"):  # turned into sRGB
+            tags.pop(Base.ColorSpace, None)
+        if tags:
+            exif[part] = tags
+    return exif.tobytes() if exif else None
+
+
+def _encode(tags):
+    """Tags of EXIF's first directory, their text as bytes: Pillow reads Latin-1, but
+    writes ASCII alone."""
+    return {
+        tag: value.encode("latin-1") if isinstance(value, str) else value
+        for tag, value in tags.items()
+    }
+
+
+def _copy_xmp(image):
+    """The XMP of a photo, without the orientation; or None."""
+    xmp = image.info.get("xmp")
+    pattern = rb'tiff:Orientation="\d"|<tiff:Orientation>\d</tiff:Orientation>'
+    return re.sub(pattern, b"", xmp) if isinstance(xmp, bytes) else None
+
+
 def _reason(error, path):
     if isinstance(error, Image.DecompressionBombError):  # Pillow's own, higher limit
         return f"it has more than {MAX_PIXELS / 1e6:.0f} million pixels"
@@ -151,11 +217,16 @@ class Format(NamedTuple):
     deep: bool = False  # 16 bits
     profile: bool = True
     longest: int = 10**9  # pixels of a side
+    longest_text: int = 10**9  # bytes of EXIF or XMP
 
 
 PNG = Format("PNG", {}, deep=True)
 JPEG = Format(
-    "JPEG", {"quality": 95, "subsampling": "4:4:4"}, alpha=False, longest=65500
+    "JPEG",
+    {"quality": 95, "subsampling": "4:4:4"},
+    alpha=False,
+    longest=65500,
+    longest_text=65500,
 )
 TIFF = Format("TIFF", {}, deep=True)
 FORMATS = {
@@ -165,7 +236,7 @@ FORMATS = {
     ".tif": TIFF,
     ".tiff": TIFF,
     ".webp": Format("WEBP", {"quality": 95}, longest=16383),
-    ".bmp": Format("BMP", {}, alpha=False, profile=False),
+    ".bmp": Format("BMP", {}, alpha=False, profile=False, longest_text=0),
 }
 
 
@@ -212,10 +283,12 @@ def write_photo(path, photo):
     """Write a `Photo` in the format of the extension, whole or not at all.
 
     A colour profile is kept where it fits the channels that are written; if not, a note
-    says so. Other metadata are not written: the picture is upright already.
+    says so. EXIF and XMP are kept where the format has them and they are not too long.
     """
     form = choose_format(path, photo)
     pixels = photo.pixels
+    if pixels.dtype == np.uint16 and not form.deep:
+        pixels = to_integers(to_floats(pixels))
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     if photo.alpha is not None:
         image.putalpha(Image.fromarray(photo.alpha))
@@ -227,5 +300,21 @@ def write_photo(path, photo):
         options["icc_profile"] = photo.icc_profile
     elif photo.icc_profile:
         note(path, "its colours may look different, without the photo's profile")
+    for name in ("exif", "xmp"):
+        content = getattr(photo, name)
+        if content and len(content) <= form.longest_text:
+            options[name] = content
+        elif content:
+            note(path, f"{form.name} cannot hold the photo's {name.upper()}")
+    if form.name == "PNG" and "xmp" in options:
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        xmp = options.pop("xmp").decode("utf-8", "replace")
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp)
+    if form.name == "TIFF":
+        exif = options["exif"] = Image.Exif()
+        exif.load(photo.exif)
+        exif.update(_encode(exif))
+        if photo.xmp:
+            exif[Base.XMLPacket] = photo.xmp
     with replacing(path) as file:
         image.save(file, form.name, **options)

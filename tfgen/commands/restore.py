@@ -1,59 +1,199 @@
 """`python -m tfgen restore`: read a photo, restore it, write the result."""
 
 import contextlib
+import dataclasses
+import functools
+import os
 import sys
 import time
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from skimage import measure
 
-from tfgen.commands import networks, photo_files
+from tfgen.commands import finishing, folders, networks, photo_files
+from tfgen.commands.before_after import draw_before_after
 from tfgen.commands.screen import shown
+from tfgen.data.decoding import Photo
+from tfgen.measures.classics import enlarge_bicubic
 from tfgen.tiles import estimate_noise
 
 LARGE = 1_000_000  # pixels from which on progress is shown
+TASKS = {  # of the options that not all tasks have
+    "sigma": ("denoise",),
+    "mask": ("inpaint", "scratches"),
+    "scale": ("upscale",),
+    "sharp": ("upscale",),
+    "detail": ("photo", "denoise"),
+}
 
 
-def restore(photo, output, task, *, sigma, mask, scale, ensemble, weights, force):
-    """Restore an image file; the parser's help describes the options."""
+def restore(photo, output, task, *, mask, compare, force, **options):
+    """Restore an image file or a folder; the parser's help describes the options."""
     start = time.perf_counter()
-    given = networks.check_options(task, sigma=sigma, mask=mask, scale=scale)
-    if task != "denoise" and not given:
-        raise ValueError(f"--task {task} needs --{networks.TOLD[task]}.")
-    photo_files.choose_format(output, None)
-    photo_files.check_output(output, force, photo)
-    source = photo_files.read_photo(photo)
-    form = photo_files.choose_format(output, source, scale or 1)
-    known, summary = {}, ""
-    if task == "inpaint":
-        known["mask"] = read_mask(mask, source)
-    restorer = networks.choose_network(task, source.pixels.shape[-1], scale, weights)
-
-    image = photo_files.to_floats(source.pixels)
-    if task == "denoise":
-        estimated = sigma in (None, "auto")
-        sigma = networks.check_sigma(
-            estimate_noise(image[None])[0] if estimated else sigma
-        )
-        known["sigma"] = sigma
-        summary = f", sigma {sigma:.1f}{' (estimated)' if estimated else ''}"
-    large = image.shape[0] * image.shape[1] >= LARGE
-    with contextlib.redirect_stdout(sys.stderr):  # progress is not the result
-        restored = networks.run_network(
-            restorer, image, ensemble, verbose=int(large), **known
-        )
-
-    source.pixels = photo_files.to_integers(
-        restored, source.pixels.dtype if form.deep else np.uint8
-    )
+    job = Job(task, mask=mask, **options)
+    files = Files(photo, output, mask, compare)
+    if not os.path.exists(photo):
+        raise ValueError(f"Cannot read {photo}: No such file or directory.")
+    if os.path.isdir(photo):
+        return folders.restore_folder(job, files, force)
+    check_files(job, files, force)
+    source, holes = job.read(files)
     height, width = source.pixels.shape[:2]
-    if source.alpha is not None:
-        alpha = Image.fromarray(source.alpha)
-        alpha = alpha.resize((width, height), Image.Resampling.BICUBIC)
-        source.alpha = np.asarray(alpha)
-    photo_files.write_photo(output, source)
+    with contextlib.redirect_stdout(sys.stderr):  # progress is not the result
+        after, holes, found = job.run(source, holes, int(height * width >= LARGE))
+    job.write(files, source, after, holes)
+    height, width = after.pixels.shape[:2]
     seconds = time.perf_counter() - start
-    print(f"{shown(output)}: {width} x {height} pixels, {seconds:.1f} s{summary}")
+    print(f"{shown(output)}: {width} x {height} pixels, {seconds:.1f} s{found}")
+
+
+class Files(NamedTuple):
+    """The files of a photo, or the folders of many; None is not asked for."""
+
+    photo: str
+    output: str
+    mask: str | None = None  # that is read, or written by the task scratches
+    compare: str | None = None
+
+
+def check_files(job, files, force):
+    """Raise ValueError, before the work, for what cannot be written."""
+    paths = job.outputs(files)
+    for path in paths:
+        photo_files.choose_format(path, None)
+    if job.finds and files.mask and not files.mask.lower().endswith(".png"):
+        raise ValueError(f"Cannot write {files.mask}: a mask must end in .png.")
+    if len({os.path.realpath(path) for path in paths}) < len(paths):
+        raise ValueError("OUT, --mask and --compare must be different files.")
+    for path in paths:
+        photo_files.check_output(path, force, files.photo)
+
+
+class Job:
+    """What is done with a photo, or with each of many: the options of the command.
+
+    Many photos are read and written in threads of their own.
+    """
+
+    def __init__(
+        self,
+        task,
+        *,
+        sigma=None,
+        mask=None,
+        scale=None,
+        sharp=False,
+        strength=1.0,
+        detail=None,
+        colour=False,
+        ensemble=False,
+        weights=None,
+    ):
+        given = {"sigma": sigma, "mask": mask, "scale": scale, "sharp": sharp}
+        networks.check_options(task, TASKS, **given, detail=detail)
+        if task == "inpaint" and mask is None:
+            raise ValueError("--task inpaint needs --mask.")
+        if task == "upscale" and scale is None:
+            raise ValueError("--task upscale needs --scale.")
+        if sharp and (scale != 4 or weights is not None):
+            raise ValueError("--sharp goes with --scale 4, and not with --weights.")
+        for name, value in (("strength", strength), ("detail", detail or 0)):
+            if not 0 <= value <= 1:  # also for NaN
+                raise ValueError(f"--{name} is {value:g}, but must be from 0 to 1.")
+        self.task, self.scale = task, scale or 1
+        self.sigma = None if sigma in (None, "auto") else networks.check_sigma(sigma)
+        self.strength, self.detail, self.colour = strength, detail or 0, colour
+        self.ensemble = ensemble
+        self.finds = task == "scratches"
+        self.options = {  # which decide what becomes of a photo
+            "task": task,
+            "sigma": self.sigma,
+            "mask": mask if task == "inpaint" else None,
+            "scale": self.scale,
+            "sharp": sharp,
+            "strength": strength,
+            "detail": self.detail,
+            "colour": colour,
+            "ensemble": ensemble,
+            "weights": networks.name_weights(weights),
+        }
+        self.load_finder = functools.cache(networks.load_finder)
+        self.load_network = functools.cache(
+            lambda channels: networks.choose_network(
+                task, channels, self.scale, sharp, weights
+            )
+        )
+
+    def outputs(self, files):
+        """The paths that are written for a photo."""
+        paths = files.output, files.compare, files.mask if self.finds else None
+        return [path for path in paths if path]
+
+    def read(self, files, single=False):
+        """The `Photo` and its holes, bool (height, width), or None."""
+        photo = photo_files.read_photo(files.photo, single)
+        photo_files.choose_format(files.output, photo, self.scale)
+        holes = read_mask(files.mask, photo) if self.task == "inpaint" else None
+        return photo, holes
+
+    def run(self, photo, holes=None, verbose=0):
+        """The restored `Photo`, its holes or defects, and what was found, in words."""
+        image = photo_files.to_floats(photo.pixels)
+        known, found = {"mask": holes}, ""
+        if self.task in ("photo", "denoise"):
+            estimated = self.sigma is None
+            known["sigma"] = estimate_noise(image[None])[0] if estimated else self.sigma
+            found = f", sigma {known['sigma']:.1f}{' (estimated)' if estimated else ''}"
+        if self.task == "denoise":
+            known["sigma"] = networks.check_sigma(known["sigma"])
+        if self.finds:
+            holes = known["mask"] = self.load_finder().find(image, verbose=verbose)
+            count = measure.label(holes).max()
+            found = f", {count} defects on {holes.mean():.2%} of the photo"
+        restored = image
+        if holes is None or holes.any():
+            network = self.load_network(image.shape[-1])
+            restored = networks.run_network(
+                network, image, self.ensemble, verbose, **known
+            )
+        return self.finish(photo, image, restored), holes, found
+
+    def finish(self, photo, image, restored):
+        """The `Photo` of a restored image, more or less restored as the options say."""
+        if self.detail:
+            detail = finishing.find_detail(image, restored)
+            restored += self.detail * detail[..., None]
+            np.clip(restored, 0, 1, out=restored)
+        if self.strength < 1:
+            if self.scale > 1:
+                image = enlarge_bicubic(image, self.scale)
+            for before, after in zip(image, restored, strict=True):  # rows: less memory
+                after[:] = finishing.blend(before, after, self.strength)
+        if self.colour:
+            levels = finishing.find_levels(restored)
+            for row in restored:
+                row[:] = finishing.stretch(row, levels)
+        pixels = photo_files.to_integers(restored, photo.pixels.dtype)
+        alpha = photo.alpha
+        if alpha is not None:
+            size = pixels.shape[1::-1]
+            alpha = Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC)
+            alpha = np.asarray(alpha)
+        return dataclasses.replace(photo, pixels=pixels, alpha=alpha)
+
+    def write(self, files, before, after, holes):
+        """Write the restored photo and what else is asked for, the mask last: a person
+        may have corrected one that is there."""
+        photo_files.write_photo(files.output, after)
+        if files.compare:
+            picture = draw_before_after(before.pixels, after.pixels)
+            picture = Photo(picture, icc_profile=after.icc_profile)
+            photo_files.write_photo(files.compare, picture)
+        if self.finds and files.mask:
+            mask = np.where(holes, 255, 0).astype(np.uint8)
+            photo_files.write_photo(files.mask, Photo(mask[..., None]))
 
 
 def read_mask(path, photo):
@@ -74,11 +214,13 @@ def read_mask(path, photo):
         levels *= photo_files.to_floats(mask.alpha)
     darkest, brightest = levels.min(), levels.max()
     holes = (levels > 0) & (levels >= brightest / 2)
-    if holes.all() or not holes.any():
+    if holes.all():
         raise ValueError(
-            f"The mask {path} has {'only' if holes.all() else 'no'} holes: those are "
-            "the bright pixels, the others are kept."
+            f"The mask {path} has only holes: those are the bright pixels, the others "
+            "are kept."
         )
+    if not holes.any():
+        photo_files.note(path, "it has no holes, which are bright; nothing is filled")
     if ((darkest < levels) & (levels < brightest)).any():
         photo_files.note(
             path,

@@ -28,11 +28,15 @@ class Photo:
         255 where the picture is opaque.
     icc_profile : bytes or None
         What the numbers mean, as colours.
+    exif, xmp : bytes or None
+        What else is known of the photo, such as date and place; `decode` leaves it out.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None
     icc_profile: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
 
 
 def decode(image):

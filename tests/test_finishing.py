@@ -1,0 +1,109 @@
+"""Blends, details and levels: what each formula promises."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage import data
+
+from tfgen.commands.finishing import blend, find_detail, find_levels, stretch
+from tfgen.images import LUMA
+
+RNG = np.random.default_rng(0)
+BLACK = np.zeros((128, 128, 1), np.float32)
+NOISE = RNG.normal(0, 0.05, BLACK.shape).astype(np.float32)
+LINE = BLACK.copy()
+LINE[20:100, 60:63] = 0.3
+
+
+def energy(values):
+    return np.square(values, dtype=np.float64).sum()
+
+
+def test_a_blend_lies_between():
+    image, restored = RNG.random((2, 5, 6, 3), np.float32)
+    np.testing.assert_array_equal(blend(image, restored, 0), image)
+    np.testing.assert_allclose(blend(image, restored, 1), restored, atol=1e-7)
+    mean = (image + 3 * restored) / 4
+    np.testing.assert_allclose(blend(image, restored, 0.75), mean, atol=1e-6)
+    assert blend(image, restored, 0.75).dtype == np.float32
+
+
+# --- Details ----------------------------------------------------------------
+
+
+def test_noise_that_was_removed_stays_removed():
+    detail = find_detail(NOISE, BLACK)
+    assert energy(detail) < 0.005 * energy(NOISE)
+    grain = ndimage.gaussian_filter(NOISE, (1.5, 1.5, 0))  # hangs together
+    assert energy(find_detail(grain, BLACK)) < 0.02 * energy(grain)
+
+
+def test_a_line_that_was_removed_comes_back_without_the_noise():
+    detail = find_detail(LINE + NOISE, BLACK)
+    on = LINE[..., 0] > 0
+    assert 0.5 < detail[on].mean() / 0.3 < 1.1
+    assert detail[:, 80:].std() < 0.1 * NOISE.std()
+    error = energy(detail - LINE[..., 0])
+    assert error < 0.5 * energy(LINE) and error < 0.5 * energy(NOISE)
+
+
+def test_what_stands_alone_comes_back_whole():
+    """With no noise around all but the coarsest is given back."""
+    spot = BLACK.copy()
+    spot[50, 70] = -0.5
+    detail = find_detail(spot, BLACK)
+    assert abs(detail - spot[..., 0]).max() < 0.01
+    np.testing.assert_allclose(find_detail(BLACK + 0.3, BLACK), 0, atol=1e-6)
+
+
+def test_only_brightness_comes_back():
+    color = np.repeat(LINE, 3, axis=-1)
+    red = color * (1, 0, 0)
+    for image, share in ((color, 1), (red, LUMA[0])):
+        detail = find_detail(image.astype(np.float32), 0 * color)
+        np.testing.assert_allclose(detail, share * find_detail(LINE, BLACK), atol=1e-6)
+    tint = red - color * LUMA[0]  # of no brightness
+    np.testing.assert_allclose(find_detail(tint, 0 * tint), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 300, 3), (7, 9, 1), (33, 50, 3)])
+def test_details_of_any_size(shape):
+    detail = find_detail(RNG.random(shape, np.float32), np.zeros(shape, np.float32))
+    assert detail.shape == shape[:2] and np.isfinite(detail).all()
+
+
+# --- Colours ----------------------------------------------------------------
+
+COFFEE = data.coffee()[::2, ::2].astype(np.float32) / 255
+
+
+def mend(image):
+    return stretch(image, find_levels(image))
+
+
+@pytest.mark.parametrize("fade", [(0.6, 0.6, 0.6), (0.7, 0.5, 0.45)])
+def test_faded_colours_come_back(fade):
+    faded = COFFEE * np.float32(fade) + np.float32((0.2, 0.15, 0.1))
+    for dust in (0, 0.004):  # less than what is left aside
+        dirty = np.where(RNG.random(COFFEE.shape[:2])[..., None] < dust, 1, faded)
+        before, after = (abs(x - COFFEE).mean() for x in (faded, mend(dirty)))
+        assert after < before / 3
+
+
+def test_levels_are_percentiles_of_each_channel():
+    ramp = np.linspace(0.2, 0.6, 1001, dtype=np.float32)[None, :, None]
+    levels = find_levels(np.concatenate([ramp, 1 - ramp], axis=-1))
+    np.testing.assert_allclose(levels, [[0.202, 0.402], [0.598, 0.798]], atol=1e-6)
+    np.testing.assert_allclose(stretch(ramp, levels[:, :1])[0, [0, 500, 1000], 0],
+                               [0, 0.5, 1], atol=1e-6)  # fmt: skip
+
+
+def test_good_photos_stay():
+    np.testing.assert_array_equal(mend(COFFEE), COFFEE)
+    for level in (0, 0.3, 1):  # a channel that is constant
+        np.testing.assert_array_equal(mend(BLACK + np.float32(level)), BLACK + level)
+
+
+def test_levels_of_a_large_photo_are_those_of_a_smaller_one():
+    large = np.tile(COFFEE * 0.5, (8, 8, 1))
+    np.testing.assert_allclose(find_levels(large), find_levels(COFFEE * 0.5), atol=0.01)

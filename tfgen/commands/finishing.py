@@ -1,0 +1,76 @@
+"""What is done with a restored picture: less of it, its details back, its colours.
+
+Pictures are float32 in [0, 1] of shape (height, width, channels).
+"""
+
+import numpy as np
+import pywt
+from skimage import exposure
+
+from tfgen.images import LUMA
+
+WAVELET, SCALES = "sym4", 4
+CLEAR = 3  # standard deviations from which on a detail is told from noise
+ENDS = 0.5, 99.5  # percent: darker and brighter pixels may be dust and scratches
+FULL = 0.8  # share of [0, 1] from which on a channel has not faded
+
+
+def blend(image, restored, strength):
+    """The mean of both pictures, ``image + strength (restored - image)``."""
+    return image + np.float32(strength) * (restored - image)
+
+
+def find_detail(image, restored):
+    """What a restoration removed and should not have: what stands out of its noise.
+
+    The brightness (BT.601) that was removed is split into wavelets of four scales. On
+    each scale and in each direction most coefficients are noise, whose standard
+    deviation s is their median size over 0.6745 (Donoho and Johnstone, "Ideal spatial
+    adaptation by wavelet shrinkage", 1994). Of a coefficient c, ``c - (3 s)^2 / c`` is
+    detail if it is larger than 3 s, else nothing (the garrote: Gao, "Wavelet shrinkage
+    denoising using the non-negative garrote", 1998). What is even coarser is left out.
+
+    Returns
+    -------
+    numpy.ndarray, (height, width)
+        To be added to all channels.
+    """
+    weights = LUMA if image.shape[-1] == 3 else (1,)
+    removed = sum(
+        np.float32(weight) * (image[..., index] - restored[..., index])
+        for index, weight in enumerate(weights)
+    )
+    scales = min(SCALES, pywt.dwtn_max_level(removed.shape, WAVELET))
+    coarse, *bands = pywt.wavedec2(removed, WAVELET, level=scales)
+    bands = [tuple(map(_shrink, band)) for band in bands]
+    detail = pywt.waverec2([np.zeros_like(coarse), *bands], WAVELET)
+    return detail[: removed.shape[0], : removed.shape[1]]
+
+
+def _shrink(coefficients):
+    sizes = np.abs(coefficients)
+    least = np.float32(max(CLEAR * np.median(sizes) / 0.6745, 1e-6))
+    return coefficients * (1 - (least / np.maximum(sizes, least)) ** 2)
+
+
+def find_levels(image):
+    """The black and the white of each channel of a faded picture, (2, channels).
+
+    0.5 % of the pixels are darker and as many brighter. Dyes fade unequally: levels of
+    its own for each channel take away a tint as well. A channel that fills 0.8 of the
+    range between 0 and 1 is taken for good, and so is one that is constant.
+    """
+    height, width = image.shape[:2]
+    step = 1 + int(np.sqrt(height * width / 1e6))  # a million pixels are enough
+    low, high = np.percentile(image[::step, ::step], ENDS, axis=(0, 1))
+    good = (high - low >= FULL) | (high == low)
+    return np.where(good, [[0], [1]], [low, high])
+
+
+def stretch(image, levels):
+    """The picture with its levels, as of `find_levels`, moved to 0 and 1."""
+    channels = [
+        exposure.rescale_intensity(image[..., index], tuple(ends), (0, 1))
+        for index, ends in enumerate(np.transpose(levels))
+    ]
+    return np.stack(channels, axis=-1).astype(np.float32)
