@@ -11,10 +11,10 @@ error (`upscale_x4`); by that and unsharp masking, the cheap way to a crisp look
 
 PSNR: of the luma (BT.601, 16 to 235), without a border of 4 pixels, in dB. Input: PSNR
 of the result shrunk again against the small image. Patches: `patch_distance` of the
-fine structures to those of the clean photo. Power: `ring_powers`, in six rings from 0
-to half a cycle a pixel, divided by the clean photo's. Grid: `grid_strength`, the
-pattern that repeats every 4 pixels, in levels of 255. Means over the photos; of power
-and grid medians. The last row is the clean photo itself.
+fine structures to those of the clean photo. Grid: `grid_share`, how many places show a
+pattern that repeats every 4 pixels, in percent. Power: `ring_powers`, in six rings from
+0 to half a cycle a pixel, divided by the clean photo's. Means over the photos, of the
+powers medians. The last row is the clean photo itself.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from scipy import ndimage
 
 import tfgen
 from tfgen.measures.classics import enlarge_bicubic
-from tfgen.measures.perception import grid_strength, patch_distance, ring_powers
+from tfgen.measures.perception import grid_share, patch_distance, ring_powers
 
 SCALE = 4
 MIXES = 1 / 3, 2 / 3  # of the sharp result
@@ -56,15 +56,15 @@ def shrink(image):
 
 
 def score(clean, small, result):
-    """PSNR, consistency, distance of patches, powers of rings, grid."""
+    """PSNR, PSNR shrunk again, distance of patches, grid, powers of rings."""
     clean, small, result = (x[None] for x in (clean, small, result))
     return np.hstack(
         [
             tfgen.psnr(clean, result, luma=True, border=SCALE),
             tfgen.psnr(small, shrink(result[0])[None]),
             patch_distance(result, clean),
+            100 * grid_share(result, SCALE),
             (ring_powers(result) / ring_powers(clean))[0],
-            grid_strength(result, SCALE),
         ]
     )
 
@@ -101,15 +101,11 @@ def main():
         results = enlarge(small, *networks) | {"clean": clean}
         for name, result in results.items():
             scores.setdefault(name, []).append(score(clean, small, result))
-    print(f"{'':17}   PSNR  input patches  {'power':^34}    grid")
+    print(f"{'':17}   PSNR   input  patches    grid   power")
     table = {}
     for name, rows in scores.items():
-        table[name] = np.hstack(
-            [np.mean(rows, axis=0)[:3], np.median(rows, axis=0)[3:]]
-        )
-        psnr, back, patches, *powers, grid = table[name]
-        powers = " ".join(f"{power:5.2f}" for power in powers)
-        print(f"{name:17} {psnr:6.2f} {back:6.1f} {patches:7.2f}  {powers} {grid:7.2f}")
+        table[name] = np.append(np.mean(rows, axis=0)[:4], np.median(rows, axis=0)[4:])
+        print(f"{name:17}", *(f"{value:7.2f}" for value in table[name]))
     if options.picture:
         draw(table, options.picture)
 

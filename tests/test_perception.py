@@ -6,12 +6,10 @@ from scipy import ndimage
 
 from tfgen.measures.perception import (
     RINGS,
-    grid_strength,
+    grid_share,
     patch_distance,
     ring_powers,
 )
-
-PATTERN = np.tile([[1.0, -1], [-1, 1], [1, 1], [-1, -1]], (32, 64))  # 128 x 128
 
 
 def noise(sigma, seed=0, size=(2, 128, 144, 1)):
@@ -52,26 +50,41 @@ def test_a_blur_takes_fine_structures():
 # --- a grid ---
 
 
-@pytest.mark.parametrize("levels", [0.1, 1, 20])
-@pytest.mark.parametrize("size", [(128, 128), (127, 101)])
-def test_the_strength_of_a_grid_is_its_standard_deviation(levels, size):
-    y, x = np.mgrid[: size[0], : size[1]] / 128
-    smooth = 0.5 + 0.2 * np.sin(3 * x + 2 * y)
-    grid = levels / 255 * PATTERN[: size[0], : size[1]]
-    found, none = (
-        grid_strength(z[None, ..., None])[0] for z in (smooth + grid, smooth)
-    )
-    assert found == pytest.approx(levels, rel=0.02)
-    assert none < 0.01
+def plant(pattern, levels, period=4, size=(256, 288)):
+    """A smooth picture with a little noise and a pattern of a standard deviation."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    pattern = {
+        "columns": np.cos(2 * np.pi * x / period),
+        "rows": np.cos(2 * np.pi * y / period),
+        "dots": np.cos(2 * np.pi * x / period) * (1 + np.cos(2 * np.pi * y / 9)),
+    }[pattern]
+    image = 0.5 + 0.2 * np.sin(x / 50 + y / 30) + levels / 255 * pattern / pattern.std()
+    image += np.random.default_rng(0).normal(0, 0.3 / 255, size)
+    return image[None, ..., None]
 
 
-def test_other_patterns_are_no_grid():
-    y, x = np.mgrid[:120, :120]
-    for period in (3, 5):
-        wave = 0.5 + 0.1 * np.cos(2 * np.pi * x / period)
-        assert grid_strength(wave[None, ..., None])[0] < 0.1
-        found = grid_strength(wave[None, ..., None], period)[0]
-        assert found == pytest.approx(255 * 0.1 / 2**0.5, rel=0.01)
+@pytest.mark.parametrize("pattern", ["columns", "rows", "dots"])
+def test_a_grid_is_seen_from_a_level_on(pattern):
+    for levels, share in ((0, 0), (0.6, 0), (1.5, 1), (20, 1)):
+        assert grid_share(plant(pattern, levels)) == share
+    assert grid_share(plant(pattern, 1.5), level=2) == 0
+
+
+def test_a_grid_in_a_part_of_an_image_is_found_there():
+    image = plant("columns", 0)
+    image[:, :, :144] = plant("columns", 3)[:, :, :144]
+    assert 0.4 < grid_share(image)[0] < 0.65
+
+
+@pytest.mark.parametrize("period", [3, 5, 6])
+def test_other_patterns_are_no_grid(period):
+    assert grid_share(plant("columns", 5, period)) == 0
+
+
+def test_texture_is_no_grid_and_hides_one():
+    texture = noise(0.1, size=(1, 256, 288, 1))
+    assert grid_share(texture) == 0
+    assert grid_share(0.5 * texture + 0.5 * plant("columns", 2)) == 0
 
 
 # --- patches ---
@@ -104,7 +117,7 @@ def test_the_shape_of_patches_counts_and_not_their_contrast_alone():
 # --- what all take ---
 
 
-@pytest.mark.parametrize("measure", [ring_powers, grid_strength])
+@pytest.mark.parametrize("measure", [ring_powers, grid_share])
 def test_the_luma_of_colour_counts(measure):
     color = noise(0.1, size=(1, 64, 64, 3))
     luma = color @ np.array([[0.299], [0.587], [0.114]], np.float32)
@@ -114,10 +127,12 @@ def test_the_luma_of_colour_counts(measure):
 
 
 def test_what_is_no_image_is_refused():
-    for measure in (ring_powers, grid_strength, lambda x: patch_distance(x, x)):
+    for measure in (ring_powers, grid_share, lambda x: patch_distance(x, x)):
         with pytest.raises(ValueError, match="Divide 8-bit images by 255"):
             measure(np.full((1, 16, 16, 1), 200.0, np.float32))
     with pytest.raises(ValueError, match=r"equally large .*\(2, 16, 16\) and"):
         patch_distance(noise(0, size=(2, 16, 16, 1)), noise(0, size=(1, 16, 16, 1)))
+    with pytest.raises(ValueError, match="64 x 64 do not fit into images of 63 x 90"):
+        grid_share(noise(0, size=(1, 63, 90, 1)))
     with pytest.raises(ValueError, match="at least 7 x 7"):
         patch_distance(noise(0, size=(1, 6, 16, 1)), noise(0, size=(1, 6, 16, 1)))

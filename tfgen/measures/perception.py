@@ -64,7 +64,7 @@ def ring_powers(images, rings=RINGS):
         In units in which white noise has its variance everywhere. Divided by the
         powers of the clean image it is near 1 where there is enough of a structure.
     """
-    powers, _ = _spectra(_luma(images))
+    powers = _spectra(_luma(images))
     height, width = powers.shape[1:]
     distance = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
     parts = [
@@ -74,24 +74,52 @@ def ring_powers(images, rings=RINGS):
     return np.stack(parts, axis=1)
 
 
-def grid_strength(images, period=4):
-    """The standard deviation of the pattern that repeats every `period` pixels.
+def grid_share(images, period=4, *, side=64, contrast=4.0, level=1.0):
+    """The share of an image's places that show a grid.
 
-    A network that makes blocks of `period` x `period` pixels from one can leave such a
-    grid: lines of the spectrum at 1 / `period` cycles a pixel and its multiples, whose
-    squares add up to that of the standard deviation.
+    A network that makes blocks of `period` x `period` pixels from one can repeat
+    itself from block to block, in stripes or dots. Then, in a window on that place, the
+    frequencies of 1 / `period` cycles a pixel or a multiple, in rows or in columns,
+    have far more power than their neighbours.
+
+    Parameters
+    ----------
+    side : int
+        Of the square windows, which overlap by half; a multiple of 2 and `period`.
+    contrast : float
+        How many times the power of its neighbours a frequency must have.
+    level : float
+        The least standard deviation of the pattern, in levels of 255.
 
     Returns
     -------
     numpy.ndarray, (n,)
-        In levels of 255. A photo has some by chance, the less the larger it is: 0.2 at
-        400 x 500 pixels.
+        From 0 to 1. A photo has some by chance, such as a fence: 0.001.
     """
     images = _luma(images)
-    height, width = (side // period * period for side in images.shape[1:])
-    powers, weight = _spectra(images[:, :height, :width])
-    lines = powers[:, :: height // period, :: width // period].sum(axis=(1, 2))
-    return 255 * np.sqrt((lines - powers[:, 0, 0]) * weight)
+    if min(images.shape[1:]) < side:
+        raise ValueError(
+            f"Windows of {side} x {side} do not fit into images of {images.shape[1]} x "
+            f"{images.shape[2]}."
+        )
+    lines = np.arange(side // period, side // 2 + 1, side // period)
+    near = (lines + np.array([[-5], [-4], [-3], [3], [4], [5]])) % side
+    peak = (lines + np.array([[-1], [0], [1]])) % side  # as wide as the fading makes it
+
+    def find(image):
+        windows = np.lib.stride_tricks.sliding_window_view(image, (side, side))
+        windows = windows[:: side // 2, :: side // 2].reshape(-1, side, side)
+        powers = _spectra(windows)
+        found = np.zeros(len(windows), bool)
+        for axis in (1, 2):
+            power = powers.sum(axis) / side**2  # of rows or columns, adds to variance
+            variance = power[:, peak].sum(axis=1)
+            stands_out = variance > contrast * 3 * power[:, near].mean(axis=1)
+            visible = 255 * np.sqrt(2 * variance) > level
+            found |= (stands_out & visible).any(axis=1)
+        return found.mean()
+
+    return np.array([find(image) for image in images])
 
 
 def _luma(images):
@@ -101,9 +129,7 @@ def _luma(images):
 
 
 def _spectra(images):
-    """The powers of all frequencies of images that fade out to the border (Hann), and
-    what turns a power into the squared amplitude of one line."""
+    """The powers of all frequencies of images that fade out to the border (Hann)."""
     fade = np.outer(*(np.hanning(side + 1)[:-1] for side in images.shape[1:]))
     images = (images - images.mean(axis=(1, 2), keepdims=True)) * fade
-    total = np.sum(fade**2)
-    return np.abs(np.fft.fft2(images)) ** 2 / total, total / np.sum(fade) ** 2
+    return np.abs(np.fft.fft2(images)) ** 2 / np.sum(fade**2)
