@@ -5,7 +5,14 @@ import pytest
 from scipy import ndimage
 from skimage import data
 
-from tfgen.commands.finishing import blend, find_detail, find_levels, stretch
+from tfgen.commands.finishing import (
+    TIMES,
+    blend,
+    find_detail,
+    find_levels,
+    spare_texture,
+    stretch,
+)
 from tfgen.images import LUMA
 
 RNG = np.random.default_rng(0)
@@ -26,6 +33,57 @@ def test_a_blend_lies_between():
     mean = (image + 3 * restored) / 4
     np.testing.assert_allclose(blend(image, restored, 0.75), mean, atol=1e-6)
     assert blend(image, restored, 0.75).dtype == np.float32
+
+
+# --- Texture ----------------------------------------------------------------
+
+
+def change(levels, size=(192, 125, 3)):
+    """An image and one that differs by noise whose level is that of each row."""
+    image = RNG.uniform(0.3, 0.7, size).astype(np.float32)
+    noise = RNG.normal(0, 1, size) * np.reshape(levels, (-1, 1, 1))
+    return image, (image + noise).astype(np.float32)
+
+
+def size_of(image, restored, rows):
+    return np.sqrt(np.mean(np.square(restored - image)[rows]))
+
+
+def test_what_changes_everywhere_is_kept():
+    """A change that is up to four times as large in one half: bright noise."""
+    for levels in (np.full(192, 0.05), np.linspace(0.01, 0.04, 192), np.zeros(192)):
+        image, restored = change(levels)
+        kept = restored.copy()
+        spare_texture(image, kept)
+        np.testing.assert_array_equal(kept, restored)
+
+
+def test_what_changes_in_few_places_is_taken_back():
+    """A quarter of the rows changes a hundred times as much as the others."""
+    image, restored = change(np.where(np.arange(192) < 144, 0.001, 0.1))
+    kept = restored.copy()
+    spare_texture(image, kept)
+    np.testing.assert_array_equal(kept[:96], restored[:96])
+    assert size_of(image, kept, slice(160, 192)) == pytest.approx(0.001 * TIMES, rel=0.1)
+
+
+def test_black_and_white_places_do_not_say_what_is_usual():
+    image, restored = change(np.where(np.arange(192) < 144, 0, 0.03))
+    image[:144], restored[:144] = 1, 1
+    kept = restored.copy()
+    spare_texture(image, kept)
+    np.testing.assert_array_equal(kept, restored)
+    image[:144], kept[:144] = 0.9, 0.9
+    spare_texture(image, kept)
+    assert size_of(image, kept, slice(160, 192)) < 1e-6
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1), (7, 9, 3), (8, 8, 1), (17, 16, 3)])
+def test_texture_is_spared_in_small_images(size):
+    image, restored = change(np.full(size[0], 0.05), size)
+    kept = restored.copy()
+    spare_texture(image, kept)
+    np.testing.assert_array_equal(kept, restored)
 
 
 # --- Details ----------------------------------------------------------------

@@ -1,18 +1,59 @@
-"""What is done with a restored picture: less of it, its details back, its colours.
+"""What is done with a restored picture: texture spared, less of it, details, colours.
 
 Pictures are float32 in [0, 1] of shape (height, width, channels).
 """
 
 import numpy as np
 import pywt
+from scipy import ndimage
 from skimage import exposure
 
 from tfgen.images import LUMA
 
 WAVELET, SCALES = "sym4", 4
 CLEAR = 3  # standard deviations from which on a detail is told from noise
+CELL = 8  # pixels
+TIMES = 8  # the usual change of a place, up to which a change is kept whole
+CLIPPED = 0.01, 0.99  # the brightness beyond which noise was cut off
 ENDS = 0.5, 99.5  # percent: darker and brighter pixels may be dust and scratches
 FULL = 0.8  # share of [0, 1] from which on a channel has not faded
+
+
+def spare_texture(image, restored):
+    """Take back, in `restored` itself, what was removed in few places only.
+
+    Noise and compression disturb all of a photo. Where a network that is told nothing
+    removes far more than elsewhere, it has taken texture for noise, such as grass below
+    a clean sky. The change of each cell of 8 x 8 pixels, its root mean square over the
+    cells around, is limited to eight times the median of all cells; those that are
+    black or white do not count, since they hide noise. Of the factors
+    4, 6, 8 and 12, eight is the least that costs at most 0.05 dB in the mean of the
+    training photos, whatever their damage.
+    """
+    change, brightness = measure_cells(image, restored)
+    change = np.sqrt(ndimage.gaussian_filter(change, 1, mode="nearest"))
+    middle = (brightness > CLIPPED[0]) & (brightness < CLIPPED[1])
+    usual = np.median(change[middle] if middle.any() else change)
+    spared = 1 - np.minimum(1, TIMES * usual / np.maximum(change, 1e-9))
+    places = (np.arange(image.shape[1]) + 0.5) / CELL - 0.5
+    for y, (before, after) in enumerate(zip(image, restored, strict=True)):
+        place = np.clip((y + 0.5) / CELL - 0.5, 0, len(spared) - 1)
+        above, below = spared[int(place)], spared[int(np.ceil(place))]
+        line = above + place % 1 * (below - above)
+        line = np.interp(places, np.arange(len(line)), line).astype(np.float32)
+        after += line[:, None] * (before - after)
+
+
+def measure_cells(image, restored):
+    """The mean square change and the mean brightness of each cell."""
+    starts = np.arange(0, image.shape[1], CELL)
+    widths = np.diff([*starts, image.shape[1]])
+    rows = []
+    for top in range(0, len(image), CELL):  # not at once, to save memory
+        before, after = (x[top : top + CELL] for x in (image, restored))
+        rows.append([np.square(before - after).mean((0, 2)), before.mean((0, 2))])
+    sums = np.add.reduceat(np.array(rows), starts, axis=2) / widths
+    return sums[:, 0], sums[:, 1]
 
 
 def blend(image, restored, strength):

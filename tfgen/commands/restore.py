@@ -162,6 +162,8 @@ class Job:
 
     def finish(self, photo, image, restored):
         """The `Photo` of a restored image, more or less restored as the options say."""
+        if self.task == "photo":
+            finishing.spare_texture(image, restored)
         if self.detail:
             detail = finishing.find_detail(image, restored)
             restored += self.detail * detail[..., None]
