@@ -12,7 +12,7 @@ real the clean image is than the enlarged one of the same input (Jolicoeur-Marti
 maps near those of the clean image (Wang et al., "pix2pixHD", 2017, arXiv:1711.11585),
 and its image, shrunk again, near the small one.
 
-The photos, what becomes of an interrupted training and where its result is stored are
+Photos, options, an interrupted training and where the result is stored are
 as `train_weights.py` says. The default is made for a GPU: on two cores, 6,500 steps
 take more than a day. Loss of PSNR and gain in looks: `perception.py`.
 """
@@ -20,22 +20,35 @@ take more than a day. Loss of PSNR and gain in looks: `perception.py`.
 import argparse
 import json
 import os
+import shlex
 import shutil
+import sys
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
-from train_weights import EPOCH, WORK, Clock, as_npz, collect_photos, score, store  # noqa: E402
+from train_weights import (  # noqa: E402
+    EPOCH,
+    WORK,
+    Clock,
+    as_npz,
+    collect_photos,
+    load_photos,
+    measure,
+    store,
+)
 
 import tfgen  # noqa: E402
 from tfgen.checks import finite  # noqa: E402
 from tfgen.restoration import batch_psnr, enlarge  # noqa: E402
-from tfgen.weights import build_restorer  # noqa: E402
+from tfgen.weights import FOLDER, build_restorer  # noqa: E402
 
 NAME = "upscale_x4_sharp"
 SCALE = 4
+SIDE = 128  # of the patches
 
 
 # --- What is trained, and with what -------------------------------------------
@@ -199,51 +212,55 @@ def train(restorer, patches, epochs, steps, work):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--begin", choices=("upscale_x4", NAME), default="upscale_x4")
-    parser.add_argument("--epochs", type=int, default=26, help=f"of {EPOCH} steps")
-    parser.add_argument("--batch", type=int, default=48, help="patches of 128 x 128")
+    parser.add_argument("--photos", metavar="FOLDER", default="photos")
+    parser.add_argument("--steps", type=int, default=6500)
+    parser.add_argument("--batch", type=int, default=48, help=f"of {SIDE} x {SIDE}")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", default=FOLDER)
     options = parser.parse_args()
     keras.utils.set_random_seed(options.seed)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
 
-    network, given = (
-        tfgen.build_sharp_upscaler(SCALE),
-        tfgen.load_pretrained(options.begin),
-    )
-    steps = options.epochs * EPOCH
+    network = tfgen.build_sharp_upscaler(SCALE)
+    given = tfgen.load_pretrained(options.begin).network
+    warmup = options.steps // 10
     if options.begin == NAME:
-        network.set_weights(given.network.get_weights())
+        network.set_weights(given.get_weights())
         warmup = 0
     else:
-        begin_with(network, given.network)
-        warmup = steps // 10
+        begin_with(network, given)
+    epochs = max(1, options.steps // EPOCH)
+    steps = options.steps // epochs  # of an epoch
     restorer = SharpRestorer(
         network, build_judge(), shrink_to_files, warmup, seed=options.seed
     )
+    photos = collect_photos(1, options.photos)
     patches = tfgen.random_patches(
-        collect_photos(1),
-        128,
-        EPOCH * options.batch,
+        [photo for photo in photos if min(photo.shape[:2]) >= SIDE],
+        SIDE,
+        steps * options.batch,
         batch_size=options.batch,
         seed=options.seed,
     )
-    seconds = train(restorer, patches, options.epochs, EPOCH, WORK / NAME)
+    seconds = train(restorer, patches, epochs, steps, WORK / NAME)
 
     content = as_npz(restorer.averaged_network.weights)
     keras.mixed_precision.set_global_policy("float32")
-    scores = score(NAME, build_restorer(NAME, content))
-    print("PSNR untouched and restored: {:.2f} and {:.2f} dB".format(*scores))
+    measured = measure(NAME, build_restorer(NAME, content))
+    print(", ".join(f"{key} {value}" for key, value in measured.items()))
     store(
         NAME,
         content,
-        command="python benchmarks/train_sharp.py",
+        options.out,
+        command=shlex.join(["python", "benchmarks/train_sharp.py", *sys.argv[1:]]),
+        batch=f"{options.batch} patches of {SIDE}",
         begun_with=options.begin,
-        steps=steps,
+        data=f"{len(load_photos('train', 1, options.photos))} photos",
+        steps=epochs * steps,
         seconds=round(seconds),
         seed=options.seed,
         parameters=network.count_params(),
-        untouched_psnr=round(float(scores[0]), 2),
-        restored_psnr=round(float(scores[1]), 2),
+        **measured,
     )
     shutil.rmtree(WORK / NAME)
 

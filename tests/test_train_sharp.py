@@ -1,5 +1,6 @@
 """The training of the network that draws texture, a few steps of it."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from test_tiles import SMALL, pictures, shake
 
 import tfgen
 from tfgen.restoration import Bicubic
+from tfgen.weights import build_restorer
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 import train_sharp  # noqa: E402
@@ -129,3 +131,25 @@ def test_a_training_runs_as_a_graph_and_goes_on_where_it_was(tmp_path):
     train_sharp.train(later, patches, 1, 2, tmp_path)  # all is done
     for a, b in zip(later.weights, model.weights, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_program_stores_weights_and_their_record(tmp_path, monkeypatch):
+    """Its photos are a folder's; two steps from the package's own weights."""
+    for number in range(12):  # some are held out
+        picture = keras.utils.array_to_img(pictures(1, 260, 260, 3, seed=number)[0])
+        picture.save(tmp_path / f"{number}.png")
+    options = ["--photos", str(tmp_path), "--out", str(tmp_path / "weights")]
+    options += ["--begin", train_sharp.NAME, "--steps", "2", "--batch", "1"]
+    monkeypatch.setattr("sys.argv", ["train_sharp.py", *options])
+    scores = {"untouched_psnr": 1.0, "restored_psnr": 2.0}
+    monkeypatch.setattr(train_sharp, "measure", lambda name, restorer: scores)
+    monkeypatch.chdir(tmp_path)
+    train_sharp.main()
+    (record,) = json.loads((tmp_path / "weights/records.json").read_text()).values()
+    assert (record["steps"], record["batch"]) == (2, "1 patches of 128")
+    content = (tmp_path / "weights/upscale_x4_sharp.npz").read_bytes()
+    trained = build_restorer(train_sharp.NAME, content).network.get_weights()
+    shipped = tfgen.load_pretrained(train_sharp.NAME).network.get_weights()
+    changes = [np.abs(a - b).max() for a, b in zip(trained, shipped, strict=True)]
+    assert 0 < max(changes) < 0.01
+    assert not (tmp_path / train_sharp.WORK / train_sharp.NAME).exists()
