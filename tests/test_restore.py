@@ -65,8 +65,9 @@ def test_photos_are_restored_by_the_blind_network(here, capsys, asked, photo):
     image = as_floats(read(f"{photo}.png"))
     expected = build_restorer("photo").restore(image)
     np.testing.assert_array_equal(read("out.png"), np.rint(expected * 255))
-    estimate = tfgen.estimate_noise(np.atleast_3d(image)[None])[0]
-    assert f"sigma {estimate:.1f} (estimated)" in capsys.readouterr().out
+    full, half = tfgen.estimate_noise(np.atleast_3d(image)[None], scales=2)[0]
+    expected = f", sigma {full:.1f} (estimated; at half size {half:.1f})\n"
+    assert capsys.readouterr().out.endswith(expected)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_the_noise_is_estimated(here, capsys, option):
     assert main(f"restore grey.png --task denoise {option} -o out.png".split()) == 0
     image = GREY.astype(np.float32) / 255
     estimate = tfgen.estimate_noise(image[None, ..., None])[0]
-    assert f"sigma {estimate:.1f} (estimated)" in capsys.readouterr().out
+    assert f"sigma {estimate:.1f} (estimated; at half size" in capsys.readouterr().out
     expected = build_restorer("denoise").restore(image, sigma=estimate)
     np.testing.assert_array_equal(read("out.png"), np.rint(expected * 255))
 

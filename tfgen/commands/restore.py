@@ -40,9 +40,8 @@ def restore(photo, output, task, *, mask, compare, force, **options):
         return folders.restore_folder(job, files, force)
     check_files(job, files, force)
     source, holes = job.read(files)
-    height, width = source.pixels.shape[:2]
     with contextlib.redirect_stdout(sys.stderr):  # progress is not the result
-        after, holes, found = job.run(source, holes, int(height * width >= LARGE))
+        after, holes, found = job.run(source, holes, alone=True)
     job.write(files, source, after, holes)
     height, width = after.pixels.shape[:2]
     seconds = time.perf_counter() - start
@@ -138,14 +137,21 @@ class Job:
         holes = read_mask(files.mask, photo) if self.task == "inpaint" else None
         return photo, holes
 
-    def run(self, photo, holes=None, verbose=0):
-        """The restored `Photo`, its holes or defects, and what was found, in words."""
+    def run(self, photo, holes=None, alone=False):
+        """The restored `Photo`, its holes or defects, and what was found, in words.
+
+        A photo that is restored `alone` shows its progress, and its noise is looked at
+        even if the network does not want to know.
+        """
         image = photo_files.to_floats(photo.pixels)
-        known, found = {"mask": holes}, ""
-        if self.task in ("photo", "denoise"):
-            estimated = self.sigma is None
-            known["sigma"] = estimate_noise(image[None])[0] if estimated else self.sigma
-            found = f", sigma {known['sigma']:.1f}{' (estimated)' if estimated else ''}"
+        verbose = int(alone and image.shape[0] * image.shape[1] >= LARGE)
+        known, found = {"mask": holes, "sigma": self.sigma}, ""
+        if self.sigma is not None:
+            found = f", sigma {self.sigma:.1f}"
+        elif self.task == "denoise" or (self.task == "photo" and alone):
+            full, half = estimate_noise(image[None], scales=2)[0]
+            found = f", sigma {full:.1f} (estimated; at half size {half:.1f})"
+            known["sigma"] = full
         if self.task == "denoise":
             known["sigma"] = networks.check_sigma(known["sigma"])
         if self.finds:
