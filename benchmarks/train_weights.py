@@ -30,9 +30,10 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -47,6 +48,66 @@ from tfgen.writing import write_whole  # noqa: E402
 WORK = Path("build/weights")
 EPOCH = 250  # steps
 NOTHING = "nothing"  # to begin with
+
+
+# --- Photos -------------------------------------------------------------------
+
+
+def load_photos(split, channels, source="photos"):
+    return list(
+        tfgen.load_dataset(
+            source, split, channels=channels, batch_size=None, shuffle=False
+        ).as_numpy_iterator()
+    )
+
+
+def collect_photos(channels, source="photos"):
+    """The training photos in three sizes. For one channel there are four versions of
+    each; of three channels every fifth photo is there without its colour too."""
+    photos = load_photos("train", channels, source)
+    if channels == 1:
+        for photo in load_photos("train", 3, source):
+            if np.ptp(photo, axis=-1).any():
+                photos += np.split(photo, 3, axis=-1)
+    else:
+        grey = load_photos("train", 1, source)[::5]
+        photos += [np.repeat(photo, 3, axis=-1) for photo in grey]
+    return photos + [shrink(p, factor) for p in photos for factor in (0.7, 0.5)]
+
+
+def shrink(photo, factor):
+    size = [round(factor * side) for side in photo.shape[:2]]
+    return np.clip(tf.image.resize(photo, size, "bicubic", antialias=True), 0, 1)
+
+
+# --- Scores -------------------------------------------------------------------
+
+NOISE = partial(tfgen.add_gaussian_noise, sigma=25.0)
+SCORED = {"denoise": NOISE, "denoise_color": NOISE, "photo": tfgen.compress_jpeg}
+
+
+def score(name, restorer):
+    """Mean PSNR on the test photos of the untouched input and of the result."""
+    scores = []
+    for seed, photo in enumerate(load_photos("test", restorer.image_shape[-1])):
+        side = 12 * (min(*photo.shape[:2], 512) // 12)
+        photo = photo[None, :side, :side]
+        damaged = SCORED.get(name, RECIPES[name][1])(photo, seed)
+        known = {key: value.numpy() for key, value in damaged.items()}
+        image = known.pop("image")
+        untouched = tf.image.resize(image, photo.shape[1:3], "bicubic")
+        pair = np.clip(untouched, 0, 1), restorer.restore(image, **known)
+        border = restorer.scale if restorer.scale > 1 else 0
+        scores.append([tfgen.psnr(photo, x, border=border)[0] for x in pair])
+    return np.mean(scores, axis=0)
+
+
+def measure_restorer(name, restorer):
+    untouched, restored = score(name, restorer)
+    return {"untouched_psnr": untouched, "restored_psnr": restored}
+
+
+# --- What each network learns -------------------------------------------------
 
 
 def any_noise(images, seed):
@@ -87,12 +148,13 @@ L1 = "mean_absolute_error"
 class Training(NamedTuple):
     """What a network is trained with."""
 
-    corruption: Any  # (images, seed) to the damaged images
+    corruption: Callable  # (images, seed) to the damaged images
     patch: int  # pixels of each side, of the clean images
     steps: int
     compiled: dict  # what the model's `compile` takes beside the optimizer
     begin: str = NOTHING  # or the network whose weights it begins with
     model: type = tfgen.Restorer  # called with network, corruption and seed
+    measure: Callable = measure_restorer  # (name, model) to what is recorded
 
 
 TRAININGS = {
@@ -121,84 +183,7 @@ TRAININGS = {
 }
 
 
-# --- Photos -------------------------------------------------------------------
-
-
-def load_photos(split, channels, source="photos"):
-    return list(
-        tfgen.load_dataset(
-            source, split, channels=channels, batch_size=None, shuffle=False
-        ).as_numpy_iterator()
-    )
-
-
-def collect_photos(channels, source="photos"):
-    """The training photos in three sizes. For one channel there are four versions of
-    each; of three channels every fifth photo is there without its colour too."""
-    photos = load_photos("train", channels, source)
-    if channels == 1:
-        for photo in load_photos("train", 3, source):
-            if np.ptp(photo, axis=-1).any():
-                photos += np.split(photo, 3, axis=-1)
-    else:
-        grey = load_photos("train", 1, source)[::5]
-        photos += [np.repeat(photo, 3, axis=-1) for photo in grey]
-    return photos + [shrink(p, factor) for p in photos for factor in (0.7, 0.5)]
-
-
-def shrink(photo, factor):
-    size = [round(factor * side) for side in photo.shape[:2]]
-    return np.clip(tf.image.resize(photo, size, "bicubic", antialias=True), 0, 1)
-
-
-# --- Scores and records -------------------------------------------------------
-
-NOISE = partial(tfgen.add_gaussian_noise, sigma=25.0)
-SCORED = {"denoise": NOISE, "denoise_color": NOISE, "photo": tfgen.compress_jpeg}
-
-
-def score(name, restorer):
-    """Mean PSNR on the test photos of the untouched input and of the result."""
-    scores = []
-    for seed, photo in enumerate(load_photos("test", restorer.image_shape[-1])):
-        side = 12 * (min(*photo.shape[:2], 512) // 12)
-        photo = photo[None, :side, :side]
-        damaged = SCORED.get(name, RECIPES[name][1])(photo, seed)
-        known = {key: value.numpy() for key, value in damaged.items()}
-        image = known.pop("image")
-        untouched = tf.image.resize(image, photo.shape[1:3], "bicubic")
-        pair = np.clip(untouched, 0, 1), restorer.restore(image, **known)
-        border = restorer.scale if restorer.scale > 1 else 0
-        scores.append([tfgen.psnr(photo, x, border=border)[0] for x in pair])
-    return np.mean(scores, axis=0)
-
-
-def measure(name, model):
-    """What is recorded of a trained model: of a restorer PSNR, of another model what it
-    evaluates on patches of the test photos."""
-    if isinstance(model, tfgen.Restorer):
-        scores = score(name, model)
-        scores = {"untouched_psnr": scores[0], "restored_psnr": scores[1]}
-    else:
-        photos = load_photos("test", model.image_shape[-1])
-        patches = tfgen.random_patches(photos, 160, 160)
-        scores = model.evaluate(patches, return_dict=True, verbose=0)
-    return {key: round(float(value), 3) for key, value in scores.items()}
-
-
-class Clock(keras.callbacks.Callback):
-    """Add up the seconds of all sessions of one training, in a file."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.path = path
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.start = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        done = json.loads(self.path.read_text()) if self.path.exists() else 0
-        self.path.write_text(str(done + time.perf_counter() - self.start))
+# --- Records ------------------------------------------------------------------
 
 
 def write_records(records, folder):
@@ -280,6 +265,21 @@ def store(name, content, folder=FOLDER, **record):
 
 
 # --- Training -----------------------------------------------------------------
+
+
+class Clock(keras.callbacks.Callback):
+    """Add up the seconds of all sessions of one training, in a file."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        done = json.loads(self.path.read_text()) if self.path.exists() else 0
+        self.path.write_text(str(done + time.perf_counter() - self.start))
 
 
 def train_glyph_classifier(seed, folder, epochs=8):
@@ -373,7 +373,8 @@ def train(name, options):
 
     content = as_npz(model.averaged_network.weights)
     keras.mixed_precision.set_global_policy("float32")
-    measured = measure(name, build_restorer(name, content))
+    measured = training.measure(name, build_restorer(name, content))
+    measured = {key: round(float(value), 3) for key, value in measured.items()}
     print(", ".join(f"{key} {value}" for key, value in measured.items()))
     store(
         name,

@@ -56,10 +56,20 @@ def read(folder, name):
 
 def test_a_network_is_trained_measured_and_stored(small, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in weights.FOLDER.iterdir()}
+    models, fit = [], train_weights.fit
+
+    def watched(model, *arguments):
+        models.append(model)
+        return fit(model, *arguments)
+
+    monkeypatch.setattr(train_weights, "fit", watched)
     line = "photo --steps 4 --batch 2 --patch 16 --photos mine --out out"
     run(monkeypatch, line)
     content = (small / "out" / "photo.npz").read_bytes()
     restorer = weights.build_restorer("photo", content)
+    averages = models[0].averaged_network.get_weights()
+    for stored, average in zip(read(small / "out", "photo"), averages, strict=True):
+        np.testing.assert_array_equal(stored, average.astype(np.float16))
     record = json.loads((small / "out" / "records.json").read_text())["photo"]
     assert record["command"] == f"python benchmarks/train_weights.py {line}"
     assert record["data"] == "2 photos of mine" and record["begun_with"] is None
