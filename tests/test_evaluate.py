@@ -92,7 +92,7 @@ def test_evaluate_photos_with_noise(here, capsys):
     first, _, rows = evaluate(". --task photo --sigma 30 --seed 5", capsys)
     assert "photo: noise of sigma 30, clipped and rounded, seed 5" in first
     clean = COLOR.astype(np.float32) / 255
-    noisy = tfgen.add_gaussian_noise(clean[None], np.array([5, 0]), sigma=30)
+    noisy = tfgen.add_sensor_noise(clean[None], np.array([5, 0]), read=30, shot=0)
     noisy = np.clip(noisy["image"][0], 0, 1)
     damaged = photo_files.to_floats(photo_files.to_integers(noisy))
     check_blind(rows, "color.png", clean, damaged)

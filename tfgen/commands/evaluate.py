@@ -9,12 +9,17 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from tfgen.commands import networks, photo_files
 from tfgen.commands.screen import shown
-from tfgen.data.corruptions import add_gaussian_noise, downsample, mask_scratches
+from tfgen.data.corruptions import (
+    add_gaussian_noise,
+    compress_jpeg,
+    downsample,
+    mask_scratches,
+)
 from tfgen.data.folder import EXTENSIONS
+from tfgen.data.photo_damage import add_sensor_noise
 from tfgen.images import LUMA
 from tfgen.measures.classics import CLASSICS
 from tfgen.measures.restoring import compare, print_scores, untouched
@@ -65,7 +70,7 @@ def evaluate(
     if table is not None:
         photo_files.check_output(table, force)
     pairs = list_images(folder, task, scale)
-    corrupt, methods = choose_protocol(task, quality, sigma, scale)
+    corrupt, methods = choose_protocol(task, quality=quality, sigma=sigma, scale=scale)
 
     @functools.cache
     def load_network(channels):
@@ -116,11 +121,12 @@ def evaluate(
     return 1 if unscored else 0
 
 
-def choose_protocol(task, quality, sigma, scale):
+def choose_protocol(task, *, quality=None, sigma=None, scale=1):
     """The corruption of a task, and the methods by name that a network must beat."""
     if task == "photo":
-        corrupt = functools.partial(damage, quality=quality, sigma=sigma)
-        return corrupt, {"damaged": untouched}
+        noise = functools.partial(add_sensor_noise, read=sigma, shot=0)  # in 8 bits
+        file = functools.partial(compress_jpeg, quality=quality)
+        return file if quality else noise, {"damaged": untouched}
     classics = CLASSICS[task]
     if task == "denoise":
         corrupt = functools.partial(add_gaussian_noise, sigma=sigma)
@@ -131,29 +137,11 @@ def choose_protocol(task, quality, sigma, scale):
     return functools.partial(downsample, scale=scale), {"bicubic": enlarge}
 
 
-def damage(images, seed, quality, sigma):
-    """Images as a JPEG file has them or, without a quality, with noise; in 8 bits."""
-    if quality is None:
-        noisy = add_gaussian_noise(images, seed, sigma)["image"]
-        return {"image": np.rint(255 * np.clip(noisy, 0, 1)) / np.float32(255)}
-    pixels = photo_files.to_integers(images)
-    decoded = np.stack([compress(image, quality) for image in pixels])
-    return {"image": photo_files.to_floats(decoded)}
-
-
 def find_luma(image):
     """The luma of a colour image in [0, 1], of 8 bits and with the range of television,
     as published tables of JPEG files take it: grey, 16 to 235 of 255."""
     luma = image @ (219 * LUMA[:, None]) + 16
     return np.rint(luma).astype(np.float32) / 255
-
-
-def compress(pixels, quality):
-    """What is left of uint8 pixels in a JPEG file, colours in half the resolution."""
-    buffer = io.BytesIO()
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    image.save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
-    return np.asarray(Image.open(buffer)).reshape(pixels.shape)
 
 
 def list_images(folder, task, scale):
