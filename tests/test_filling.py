@@ -158,12 +158,12 @@ def test_only_the_depths_of_holes_are_filled_if_asked():
     image = draw(TEXTURES["stripes"], size=128)
     holes = np.zeros((128, 128), bool)
     holes[30:70, 30:70] = holes[50, 70:] = holes[100:110] = True
-    holes[120:, 100:] = True  # 8 rows, 28 columns deep: known pixels are near
-    image[holes] = 0.9
-    filled = tfgen.fill_patches(image, holes, deeper=16)
-    changed = (filled != image).any(-1)
-    assert changed[30:70, 30:70].mean() > 0.99 and not changed[~holes].any()
-    assert not changed[:, 90:].any() and not changed[90:].any()
+    holes[120:, 100:] = True  # 8 rows: known pixels are near
+    image[120:, 100:] = 0.9
+    damaged = image.copy()
+    damaged[30:70, 30:70] = 0.5
+    filled = tfgen.fill_patches(damaged, holes, deeper=16)
+    np.testing.assert_array_equal(filled, image)
 
 
 def test_deep_is_far_from_all_known_pixels():

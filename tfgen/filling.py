@@ -18,8 +18,8 @@ from .tiles import as_batch, check_mask, check_range, fill_depths
 
 ROUNDS = 4  # of both steps at full size; twice as many at half of it, and so on
 FAR = 8  # pixels that the search by chance goes; on the smallest photo, everywhere
-TRUST = 1.3  # how much less a filled pixel is trusted with each pixel of depth
-TEXTURE = 4.0  # weight of how rough a place is, beside its colours
+TRUST = 3.0  # how many times less a filled pixel counts with each pixel of depth
+TEXTURE = 6.0  # weight of how rough a place is, beside its colours
 CELL = 64  # pixels; what lies more than two cells from a hole is not searched
 BLOCK = 2**11  # patches that are compared at a time
 
@@ -109,7 +109,7 @@ def find_surroundings(holes):
 def fill_window(pixels, holes, patch, rng, progress):
     """Fill the holes, bool (height, width), of a small photo."""
     known = ~holes[..., None]
-    rough = TEXTURE * measure_slopes(pixels, known)
+    rough = TEXTURE * measure_roughness(pixels, known)
     levels = [Level(np.dstack([pixels, rough]), known, patch)]
     while levels[-1].wide:
         levels.append(Level(*halve(levels[-1].image, levels[-1].known), patch))
@@ -133,16 +133,19 @@ def fill_window(pixels, holes, patch, rng, progress):
     return level.image[..., : pixels.shape[-1]]
 
 
-def measure_slopes(pixels, known):
-    """The mean differences between known neighbours, (height, width, 2): how rough the
-    photo is, where patches of the right colour look alike when it is small (Newson et
+def measure_roughness(pixels, known):
+    """The mean difference of each pixel from its known neighbours, (height, width, 1):
+    where a photo is small, rough and smooth places look alike without it (Newson et
     al., "Video inpainting of complex scenes", 2014)."""
-    slopes = np.zeros((*pixels.shape[:2], 2), np.float32)
-    down = np.abs(pixels[1:] - pixels[:-1]).mean(-1)
-    right = np.abs(pixels[:, 1:] - pixels[:, :-1]).mean(-1)
-    slopes[1:, :, 0] = down * (known[1:] & known[:-1])[..., 0]
-    slopes[:, 1:, 1] = right * (known[:, 1:] & known[:, :-1])[..., 0]
-    return slopes
+    total, count = np.zeros((2, *known.shape[:2]), np.float32)
+    axes = [(x, x.swapaxes(0, 1)) for x in (pixels, known[..., 0], total, count)]
+    for values, valid, sums, counts in zip(*axes, strict=True):
+        both = valid[1:] & valid[:-1]
+        change = np.abs(values[1:] - values[:-1]).mean(-1) * both
+        for neighbour in (slice(1, None), slice(-1)):
+            sums[neighbour] += change
+            counts[neighbour] += both
+    return (total / np.maximum(count, 1))[..., None]
 
 
 def halve(pixels, known):
@@ -173,17 +176,19 @@ class Level:
         self.holes = np.flatnonzero(~known)
         self.window = np.add.outer(np.arange(patch) * width, np.arange(patch)).ravel()
 
+        depth = ndimage.distance_transform_cdt(~known[..., 0], "chessboard")
+        self.trust = np.maximum(TRUST**-depth, 1e-20).ravel().astype(np.float32)
+
         missing = np.full((height, width), -1)  # pixels of a patch; -1: it does not fit
-        trust = np.zeros((height, width))
+        trust = np.zeros((height, width), np.float32)
         if min(height, width) >= patch:
             inside = slice(1 - patch), slice(1 - patch)
             missing[inside] = add_windows(~known[..., 0], patch)
-            depth = ndimage.distance_transform_cdt(~known[..., 0], "chessboard")
-            trust[inside] = add_windows(TRUST**-depth, patch)
+            trust[inside] = add_windows(self.trust.reshape(height, width), patch)
         self.sources = missing.ravel() == 0
         self.targets = np.flatnonzero(missing > 0)
         self.wide = (missing == patch**2).any()
-        self.trust = trust.ravel()
+        self.patch_trust = trust.ravel()  # sums
         self.nearest = np.arange(height * width)
         self.error = np.full(height * width, np.inf, np.float32)
 
@@ -213,7 +218,7 @@ class Level:
         width = self.known.shape[1]
         for block in np.array_split(self.targets, math.ceil(len(self.targets) / BLOCK)):
             wanted = self.pixels[block[:, None] + self.window]
-            self.error[block] = self.compare(wanted, self.nearest[block])
+            self.error[block] = self.compare(block, wanted, self.nearest[block])
             for step in (1, width, -1, -width):
                 beside = (block - step) % len(self.nearest)
                 self.propose(block, wanted, self.nearest[beside] + step)
@@ -228,15 +233,17 @@ class Level:
         candidates = candidates.clip(0, len(self.nearest) - 1)
         new = self.sources[candidates] & (candidates != self.nearest[block])
         block, candidates = block[new], candidates[new]
-        error = self.compare(wanted[new], candidates)
+        error = self.compare(block, wanted[new], candidates)
         better = error < self.error[block]
         self.nearest[block[better]] = candidates[better]
         self.error[block[better]] = error[better]
 
-    def compare(self, wanted, candidates):
-        """Squared distances of patches."""
+    def compare(self, block, wanted, candidates):
+        """Squared distances of patches, in which known pixels count most."""
         difference = wanted - self.pixels[candidates[:, None] + self.window]
-        return np.einsum("nkc,nkc->n", difference, difference)
+        weight = self.trust[block[:, None] + self.window]
+        error = np.einsum("nkc,nkc,nk->n", difference, difference, weight)
+        return error / self.patch_trust[block]
 
     def vote(self):
         """Give each pixel of a hole the mean of what the patches over it have there;
@@ -244,7 +251,7 @@ class Level:
         total, weights = 0.0, 0.0
         for step in self.window:
             over = self.holes - step  # below 0, and where patches do not fit: no trust
-            weight = self.trust[over, None]
+            weight = self.patch_trust[over, None]
             source = (self.nearest[over] + step) % len(self.pixels)
             total = total + weight * self.pixels[source]
             weights = weights + weight
