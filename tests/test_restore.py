@@ -174,6 +174,20 @@ def test_defects_are_found_and_filled(scratched, capsys, asked):
     np.testing.assert_array_equal(read("out.png")[~scratched], COLOR[~scratched])
 
 
+def test_the_depths_of_large_holes_are_filled_with_patches(here):
+    """Stripes go on in a hole of 60 pixels, wherever the network sees no edge."""
+    stripes = np.where(np.indices((160, 160)).sum(0) // 4 % 2, 200, 50)
+    mask = np.zeros((160, 160), bool)
+    mask[50:110, 50:110] = True
+    holed = np.where(mask, 0, stripes).astype(np.uint8)
+    Image.fromarray(holed).save("stripes.png")
+    Image.fromarray(mask).save("hole.png")
+    line = "restore stripes.png --task inpaint --mask hole.png -o out.png"
+    assert main(line.split()) == 0
+    inside = slice(70, 90), slice(70, 90)
+    assert abs(read("out.png").astype(int) - stripes)[inside].mean() < 5
+
+
 def test_where_nothing_is_found_nothing_changes(scratched, capsys, asked):
     line = "restore grey.png --task scratches -o out.png --mask found.png"
     assert main(line.split()) == 0

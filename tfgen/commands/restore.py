@@ -16,6 +16,7 @@ from tfgen.commands import finishing, folders, networks, photo_files
 from tfgen.commands.before_after import draw_before_after
 from tfgen.commands.screen import shown
 from tfgen.data.decoding import Photo
+from tfgen.filling import fill_patches
 from tfgen.measures.classics import enlarge_bicubic
 from tfgen.tiles import estimate_noise
 
@@ -164,6 +165,9 @@ class Job:
             restored = networks.run_network(
                 network, image, self.ensemble, verbose, **known
             )
+            if holes is not None:  # what the network is too far away to see
+                sight = network.tiler.sight or 0
+                restored = fill_patches(restored, holes, deeper=sight, verbose=verbose)
         return self.finish(photo, image, restored), holes, found
 
     def finish(self, photo, image, restored):
