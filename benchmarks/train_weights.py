@@ -228,6 +228,15 @@ def write_records(records, folder):
             f"{finder.get('averaged', 'average of training')}) finds drawn defects on "
             f"the test photos with F1 {finder['f1']:.2f}: `benchmarks/defects.py`.",
         ]
+    if any("program" in record for record in [*records.values(), finder or {}]):
+        lines += [
+            "",
+            "The networks with a GPU in the last column were trained by a program for "
+            "Keras on JAX, with the recipe that the commands in records.json repeat; "
+            "these commands have not been run to their end. The photos and whom to "
+            "credit for them: [training_photos.csv](training_photos.csv). None of the "
+            "test photos is among them.",
+        ]
     text = "\n".join(lines) + "\n"
     write_whole(folder / "README.md", text.encode())
 
