@@ -37,6 +37,7 @@ from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import defects  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
@@ -102,9 +103,16 @@ def score(name, restorer):
     return np.mean(scores, axis=0)
 
 
-def measure_restorer(name, restorer):
-    untouched, restored = score(name, restorer)
-    return {"untouched_psnr": untouched, "restored_psnr": restored}
+def measure(name, model):
+    """What is recorded of a trained model: of a restorer PSNR, of the finder of defects
+    F1 as `defects.py` measures it."""
+    if isinstance(model, tfgen.DefectFinder):
+        _, damaged, mask = defects.damage("test", seed=1)
+        scores = {"f1": defects.measure(model.find(damaged), mask)[2]}
+    else:
+        untouched, restored = score(name, model)
+        scores = {"untouched_psnr": untouched, "restored_psnr": restored}
+    return {key: round(float(value), 3) for key, value in scores.items()}
 
 
 # --- What each network learns -------------------------------------------------
@@ -154,7 +162,6 @@ class Training(NamedTuple):
     compiled: dict  # what the model's `compile` takes beside the optimizer
     begin: str = NOTHING  # or the network whose weights it begins with
     model: type = tfgen.Restorer  # called with network, corruption and seed
-    measure: Callable = measure_restorer  # (name, model) to what is recorded
 
 
 TRAININGS = {
@@ -382,8 +389,7 @@ def train(name, options):
 
     content = as_npz(model.averaged_network.weights)
     keras.mixed_precision.set_global_policy("float32")
-    measured = training.measure(name, build_restorer(name, content))
-    measured = {key: round(float(value), 3) for key, value in measured.items()}
+    measured = measure(name, build_restorer(name, content))
     print(", ".join(f"{key} {value}" for key, value in measured.items()))
     store(
         name,

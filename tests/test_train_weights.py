@@ -179,6 +179,17 @@ def test_a_wrong_line_is_an_error(small, monkeypatch, capsys, line, message):
     assert not (small / "out").exists()
 
 
+def test_a_finder_is_measured_by_what_it_finds(monkeypatch):
+    finder = tfgen.DefectFinder(tfgen.build_defect_finder(), tfgen.draw_defects)
+    mask = np.zeros((2, 16, 16), bool)
+    mask[0, :8] = True
+    damage = None, photos(2, 16, 16), mask
+    monkeypatch.setattr(train_weights.defects, "damage", lambda split, seed: damage)
+    half = mask & (np.arange(16) < 8)  # precision 1, recall 1/2
+    monkeypatch.setattr(finder, "find", lambda images: half)
+    assert train_weights.measure("scratches", finder) == {"f1": 0.667}
+
+
 def test_the_loss_is_psnr_up_to_its_best():
     images = photos(3, 8, 8)
     for error, best, expected in [(0.1, 80, -20), (0, 40, -40), (0.01, 40, -36.99)]:
