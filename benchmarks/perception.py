@@ -7,7 +7,8 @@
 The 256 x 256 pixels in the middle of the test photos, which no network was trained on,
 are shrunk four times and enlarged: bicubically; by the network trained for the least
 error (`upscale_x4`); by that and unsharp masking, the cheap way to a crisp look; by
-`upscale_x4_sharp`; and by mixes of the two networks' results. Results are not rounded.
+`upscale_x4_sharp`, whole and, as `restore --sharp` does, mixed with `upscale_x4` where
+it shows a grid; and by mixes of the two networks' results. Results are not rounded.
 
 PSNR: of the luma (BT.601, 16 to 235), without a border of 4 pixels, in dB. Input: PSNR
 of the result shrunk again against the small image. Patches: `patch_distance` of the
@@ -24,12 +25,14 @@ from restoration_quality import load_images
 from scipy import ndimage
 
 import tfgen
+from tfgen.commands.finishing import spare_grid
 from tfgen.measures.classics import enlarge_bicubic
 from tfgen.measures.perception import grid_share, patch_distance, ring_powers
 
 SCALE = 4
 MIXES = 1 / 3, 2 / 3  # of the sharp result
 AMOUNTS = 0.5, 1.0, 1.5  # times what a Gaussian of 1.2 pixels takes away
+SPARED = "  without grids"
 MIX, MASK = "  mix {:.0%}".format, "  unsharp {:g}".format
 
 
@@ -48,7 +51,15 @@ def enlarge(small, exact, sharp):
         **{MASK(x): sharpen(exact, x) for x in AMOUNTS},
         **{MIX(x): (1 - x) * exact + x * sharp for x in MIXES},
         "upscale_x4_sharp": sharp,
+        SPARED: spare(exact, sharp),
     }
+
+
+def spare(exact, sharp):
+    """What `restore --sharp` makes of both."""
+    sharp = sharp.copy()
+    spare_grid(exact, sharp)
+    return sharp
 
 
 def shrink(image):

@@ -10,10 +10,12 @@ from tfgen.commands.finishing import (
     blend,
     find_detail,
     find_levels,
+    spare_grid,
     spare_texture,
     stretch,
 )
 from tfgen.images import LUMA
+from tfgen.measures.perception import grid_share
 
 RNG = np.random.default_rng(0)
 BLACK = np.zeros((128, 128, 1), np.float32)
@@ -86,6 +88,21 @@ def test_texture_is_spared_in_small_images(size):
     kept = restored.copy()
     spare_texture(image, kept)
     np.testing.assert_array_equal(kept, restored)
+
+
+def test_a_grid_is_taken_back_and_texture_is_not():
+    exact = np.full((160, 320, 3), 0.5, np.float32)
+    texture = RNG.normal(0, 0.03, exact.shape).astype(np.float32)
+    sharp = exact + texture
+    sharp[:, :128] += np.where(np.arange(128) % 4 < 2, 0.04, -0.04)[:, None]
+    kept = sharp.copy()
+    spare_grid(exact, kept)
+    np.testing.assert_allclose(kept[:, :96], exact[:, :96], atol=0.01)
+    np.testing.assert_array_equal(kept[:, 224:], sharp[:, 224:])
+    assert grid_share(kept[None]) == 0 < grid_share(sharp[None])
+    small = sharp[:40, :40].copy()
+    spare_grid(exact[:40, :40], small)  # too small to search
+    np.testing.assert_array_equal(small, sharp[:40, :40])
 
 
 # --- Details ----------------------------------------------------------------

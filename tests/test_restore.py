@@ -134,7 +134,10 @@ def test_sharp(here, asked, monkeypatch):
     monkeypatch.setitem(recipes, "upscale_x4_sharp", recipe)
     line = "restore grey.png --task upscale --scale 4 --sharp -o out.png"
     assert main(line.split()) == 0
-    assert asked == ["upscale_x4_sharp"] and read("out.png").shape == (160, 200)
+    assert asked == ["upscale_x4_sharp", "upscale_x4"] and read("out.png").shape == (
+        160,
+        200,
+    )
 
 
 def test_another_network_of_the_package(here, asked):

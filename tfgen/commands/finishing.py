@@ -9,6 +9,7 @@ from scipy import ndimage
 from skimage import exposure
 
 from tfgen.images import LUMA
+from tfgen.measures.perception import find_grid
 
 WAVELET, SCALES = "sym4", 4
 CLEAR = 3  # standard deviations from which on a detail is told from noise
@@ -35,10 +36,32 @@ def spare_texture(image, restored):
     middle = (brightness > CLIPPED[0]) & (brightness < CLIPPED[1])
     usual = np.median(change[middle] if middle.any() else change)
     spared = 1 - np.minimum(1, TIMES * usual / np.maximum(change, 1e-9))
-    places = (np.arange(image.shape[1]) + 0.5) / CELL - 0.5
-    for y, (before, after) in enumerate(zip(image, restored, strict=True)):
-        place = np.clip((y + 0.5) / CELL - 0.5, 0, len(spared) - 1)
-        above, below = spared[int(place)], spared[int(np.ceil(place))]
+    mix_cells(image, restored, spared, CELL)
+
+
+def spare_grid(exact, sharp):
+    """Take back, in `sharp` itself, the texture that came out as a grid.
+
+    The network that draws texture repeats itself in places, in stripes or dots of 4
+    pixels (`find_grid`). There its picture is mixed with that of the network without
+    texture; windows that begin every 16 pixels are searched.
+    """
+    side, step = 64, 16
+    if min(sharp.shape[:2]) < side:
+        return
+    cells = np.zeros(np.ceil(np.divide(sharp.shape[:2], step)).astype(int), np.float32)
+    for y, x in np.argwhere(find_grid(sharp, side=side, step=step)):
+        cells[y : y + side // step, x : x + side // step] = 1
+    mix_cells(exact, sharp, ndimage.gaussian_filter(cells, 0.5), step)
+
+
+def mix_cells(image, changed, shares, size):
+    """Mix so much of an image into the `changed` one as the shares of its cells say,
+    linearly between the middles of the cells; row by row, to save memory."""
+    places = (np.arange(image.shape[1]) + 0.5) / size - 0.5
+    for y, (before, after) in enumerate(zip(image, changed, strict=True)):
+        place = np.clip((y + 0.5) / size - 0.5, 0, len(shares) - 1)
+        above, below = shares[int(place)], shares[int(np.ceil(place))]
         line = above + place % 1 * (below - above)
         line = np.interp(places, np.arange(len(line)), line).astype(np.float32)
         after += line[:, None] * (before - after)

@@ -102,7 +102,7 @@ class Job:
         for name, value in (("strength", strength), ("detail", detail or 0)):
             if not 0 <= value <= 1:  # also for NaN
                 raise ValueError(f"--{name} is {value:g}, but must be from 0 to 1.")
-        self.task, self.scale = task, scale or 1
+        self.task, self.scale, self.sharp = task, scale or 1, sharp
         self.sigma = None if sigma in (None, "auto") else networks.check_sigma(sigma)
         self.strength, self.detail, self.colour = strength, detail or 0, colour
         self.ensemble = ensemble
@@ -119,6 +119,9 @@ class Job:
             "ensemble": ensemble,
             "weights": networks.name_weights(weights),
         }
+        self.load_exact = functools.cache(
+            functools.partial(networks.choose_network, task, 1, self.scale)
+        )
         self.load_finder = functools.cache(networks.load_finder)
         self.load_network = functools.cache(
             lambda channels: networks.choose_network(
@@ -165,6 +168,10 @@ class Job:
             restored = networks.run_network(
                 network, image, self.ensemble, verbose, **known
             )
+            if self.sharp:
+                exact = self.load_exact()
+                exact = networks.run_network(exact, image, self.ensemble, verbose)
+                finishing.spare_grid(exact, restored)
             if holes is not None:  # what the network is too far away to see
                 sight = network.tiler.sight or 0
                 restored = fill_patches(restored, holes, deeper=sight, verbose=verbose)

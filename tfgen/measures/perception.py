@@ -74,18 +74,28 @@ def ring_powers(images, rings=RINGS):
     return np.stack(parts, axis=1)
 
 
-def grid_share(images, period=4, *, side=64, contrast=4.0, level=1.0):
-    """The share of an image's places that show a grid.
+def grid_share(images, period=4, **options):
+    """The share of an image's places, (n,) from 0 to 1, that show a grid.
 
     A network that makes blocks of `period` x `period` pixels from one can repeat
-    itself from block to block, in stripes or dots. Then, in a window on that place, the
-    frequencies of 1 / `period` cycles a pixel or a multiple, in rows or in columns,
-    have far more power than their neighbours.
+    itself from block to block, in stripes or dots; see `find_grid`, which takes the
+    options too. A photo has some by chance, such as a fence: 0.001.
+    """
+    return np.array([find_grid(x, period, **options).mean() for x in images])
+
+
+def find_grid(image, period=4, *, side=64, step=32, contrast=4.0, level=1.0):
+    """Where an image repeats itself every `period` pixels.
+
+    In a window on a grid the frequencies of 1 / `period` cycles a pixel or a multiple,
+    in rows or in columns, have far more power than their neighbours.
 
     Parameters
     ----------
-    side : int
-        Of the square windows, which overlap by half; a multiple of 2 and `period`.
+    image : array, (height, width, channels)
+    side, step : int
+        Height and width of the windows, a multiple of 2 and `period`, and how many
+        pixels from one to the next.
     contrast : float
         How many times the power of its neighbours a frequency must have.
     level : float
@@ -93,22 +103,20 @@ def grid_share(images, period=4, *, side=64, contrast=4.0, level=1.0):
 
     Returns
     -------
-    numpy.ndarray, (n,)
-        From 0 to 1. A photo has some by chance, such as a fence: 0.001.
+    numpy.ndarray of bool, (rows, columns)
+        For each window, whether it shows a grid.
     """
-    images = _luma(images)
-    if min(images.shape[1:]) < side:
+    (image,) = _luma(image[None])
+    if min(image.shape) < side:
         raise ValueError(
-            f"Windows of {side} x {side} do not fit into images of {images.shape[1]} x "
-            f"{images.shape[2]}."
+            f"Windows of {side} x {side} do not fit into images of {image.shape[0]} x "
+            f"{image.shape[1]}."
         )
     lines = np.arange(side // period, side // 2 + 1, side // period)
     near = (lines + np.array([[-5], [-4], [-3], [3], [4], [5]])) % side
     peak = (lines + np.array([[-1], [0], [1]])) % side  # as wide as the fading makes it
 
-    def find(image):
-        windows = np.lib.stride_tricks.sliding_window_view(image, (side, side))
-        windows = windows[:: side // 2, :: side // 2].reshape(-1, side, side)
+    def find(windows):
         powers = _spectra(windows)
         found = np.zeros(len(windows), bool)
         for axis in (1, 2):
@@ -117,9 +125,10 @@ def grid_share(images, period=4, *, side=64, contrast=4.0, level=1.0):
             stands_out = variance > contrast * 3 * power[:, near].mean(axis=1)
             visible = 255 * np.sqrt(2 * variance) > level
             found |= (stands_out & visible).any(axis=1)
-        return found.mean()
+        return found
 
-    return np.array([find(image) for image in images])
+    windows = np.lib.stride_tricks.sliding_window_view(image, (side, side))
+    return np.array([find(row) for row in windows[::step, ::step]])
 
 
 def _luma(images):
