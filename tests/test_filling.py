@@ -1,5 +1,6 @@
 """Filling with patches: what comes back exactly, what never changes, what is wrong."""
 
+import re
 import time
 import tracemalloc
 
@@ -133,11 +134,14 @@ def test_only_the_surroundings_are_searched():
     assert filled[100:130, 200:230].max() <= 0.5 and filled[600, 800] == 1
 
 
-def test_holes_in_windows_that_overlap_are_all_filled():
+def test_holes_in_windows_that_overlap_are_filled_once(capsys):
     holes = np.zeros((700, 700), bool)
     holes[10:30, 10:680] = holes[10:680, 10:30] = holes[400:430, 400:430] = True
     image = np.where(holes, 0, np.float32(0.7))[..., None]
-    np.testing.assert_array_equal(tfgen.fill_patches(image, holes), np.float32(0.7))
+    filled = tfgen.fill_patches(image, holes, verbose=1)
+    np.testing.assert_array_equal(filled, np.float32(0.7))
+    counts = re.findall(rf"(\d+)/{holes.sum()}", capsys.readouterr().out)
+    assert np.diff(np.int64(counts)).min() >= 0 and int(counts[-1]) == holes.sum()
 
 
 def test_a_large_photo_with_a_hole_takes_seconds_and_little_memory():
@@ -178,6 +182,9 @@ def test_deep_is_far_from_all_known_pixels():
     near = ndimage.distance_transform_cdt(depth <= 5, "chessboard") <= 10
     np.testing.assert_array_equal(deep, holes & near)
     np.testing.assert_array_equal(find_deep(holes, 0), holes)
+    holes = np.arange(90)[:, None] < np.full(110, 20)  # known pixels on one side only
+    np.testing.assert_array_equal(find_deep(holes, 16), holes)
+    assert not find_deep(holes, 20).any()
 
 
 def test_patches_continue_grass_where_a_smooth_filling_has_none():

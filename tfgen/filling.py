@@ -72,14 +72,15 @@ def fill_patches(image, mask, patch=7, deeper=0, seed=0, verbose=0):
     holes = find_deep(holes, deeper)
     pixels = np.where(holes[..., None], 0, pixels).astype(np.float32)
     check_range(pixels, margin=0)
-    progress = keras.utils.Progbar(int(holes.sum()), verbose=verbose, unit_name="pixel")
+    total = np.count_nonzero(holes)
+    progress = keras.utils.Progbar(total, verbose=verbose, unit_name="pixel")
     for window in find_surroundings(holes):
-        if not holes[window].any():  # another window, which overlaps, held them
-            continue
-        pixels[window] = fill_window(
-            pixels[window], holes[window], patch, rng, progress
-        )
-        holes[window] = False
+        part = holes[window]
+        if part.any():  # else they lay in another window too
+            progress.update(total - np.count_nonzero(holes))
+            pixels[window] = fill_window(pixels[window], part, patch, rng, progress)
+            holes[window] = False
+    progress.update(total, finalize=True)
     return pixels.reshape(image.shape)
 
 
