@@ -2,14 +2,16 @@
 
     python benchmarks/restoration_speed.py
     python benchmarks/restoration_speed.py --picture cost.png
-    python benchmarks/restoration_speed.py --parts nlm           # or cost, memory
+    python benchmarks/restoration_speed.py --parts networks      # or nlm, cost, memory
 
 The photo is a mosaic of crops of the embedded test photos, with noise of sigma 25
-that every method is told. First a megapixel, grey: `load_pretrained("denoise")`
-against the non-local means of scikit-image in their fast mode, with the strength h
-that is best for this very photo. Then the seconds at 1, 4 and 16 megapixels. At last
-the largest memory of a process of its own that restores 24 megapixels in colour, the
-level of noise estimated. Seconds are the median of three after a first call.
+that every method is told. First every network for 0.5 megapixels of result, and how
+many times as long it takes as one of the default size. Then a megapixel, grey:
+`load_pretrained("denoise")` against the non-local means of scikit-image in their fast
+mode, with the strength h that is best for this very photo. Then the seconds at 1, 4 and
+16 megapixels. At last the largest memory of a process of its own that restores 24
+megapixels in colour, the level of noise estimated. Seconds are the median of three
+after a first call.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from skimage.restoration import denoise_nl_means
 
 import tfgen
 from tfgen.plot.display import check_figure_path
+from tfgen.weights import RECIPES
 
 SIGMA = 25
 MEMORY = """
@@ -64,6 +67,39 @@ def measure(repeats, function, *arguments, **options):
         result = function(*arguments, **options)
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds), result
+
+
+def time_networks(repeats):
+    """Print the seconds of each network beside those of the default sizes."""
+    upscaler = tfgen.build_upscaler
+    smaller = {
+        "denoise": tfgen.build_denoiser(1),
+        "denoise_color": tfgen.build_denoiser(3),
+        "photo": tfgen.build_denoiser(3, blind=True),
+        "upscale_x4": upscaler(4),
+        "upscale_x4_sharp": upscaler(4),
+    }
+    print("network            s a megapixel of result, times the default size")
+    for name in RECIPES:
+        network = tfgen.load_pretrained(name)
+        networks = [network]
+        if name in smaller:
+            networks.append(tfgen.Restorer(smaller[name], network.corruption))
+        side = 720 // getattr(network, "scale", 1)
+        image = np.random.default_rng(0).random((side, side, 3), np.float32)
+        if name == "denoise":
+            image = image[..., :1]
+        known = {"sigma": SIGMA} if name.startswith("denoise") else {}
+        if name == "inpaint":
+            known["mask"] = image[..., :1] > 0.9
+        seconds = []
+        for _ in range(repeats + 1):  # in turn; the first calls compile
+            runs = [getattr(x, "find", None) or x.restore for x in networks]
+            seconds.append([measure(1, run, image, **known)[0] for run in runs])
+        seconds = np.array(seconds[1:])
+        ratio = np.median(seconds[:, 0] / seconds[:, -1])
+        text = f" {ratio:5.2f}" if name in smaller else ""
+        print(f"{name:18} {np.median(seconds[:, 0]) / 0.72**2:6.2f}{text}", flush=True)
 
 
 def compare_with_nlm(restorer, repeats):
@@ -141,13 +177,15 @@ def print_memory():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts = ["nlm", "cost", "memory"]
+    parts = ["networks", "nlm", "cost", "memory"]
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--picture", help="also write a figure of the cost here")
     options = parser.parse_args()
     check_figure_path(options.picture)
     restorer = tfgen.load_pretrained("denoise")
+    if "networks" in options.parts:
+        time_networks(options.repeats)
     if "nlm" in options.parts:
         compare_with_nlm(restorer, options.repeats)
     if "cost" in options.parts:
