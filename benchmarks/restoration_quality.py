@@ -8,7 +8,7 @@ PSNR in dB and SSIM on the twelve test photos of the embedded set, or on a folde
 clean images, which no network was trained on. Denoise: white noise, neither clipped
 nor rounded, told to every method; grey at sigma 15, 25 and 50 and colour at 25; the
 classical methods have constants tuned on the training photos. Photo: a JPEG file of the
-luma, noise in a colour file, and no damage at all; the network is told nothing. Inpaint:
+luma, noise in a colour file, and no damage; the network is told nothing. Inpaint:
 scratches on the 256 x 256 pixels in the middle. Upscale: 2, 3 and 4 times, from small
 images of 8 bits, bicubic by Pillow's rules; the luma (BT.601, 16 to 235) of colour
 photos is compared, the scale left out as a border; "eight ways" is the network's mean
