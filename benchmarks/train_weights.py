@@ -30,6 +30,7 @@ import shlex
 import shutil
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,7 @@ from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import defects  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
@@ -107,6 +109,12 @@ def measure_restorer(name, restorer):
     return {"untouched_psnr": untouched, "restored_psnr": restored}
 
 
+def measure_finder(name, finder):
+    """As `defects.py` does, at a threshold of 1/2."""
+    _, damaged, mask = defects.damage("test", seed=1)
+    return {"f1": defects.measure(finder.find(damaged), mask)[2]}
+
+
 # --- What each network learns -------------------------------------------------
 
 
@@ -167,7 +175,13 @@ TRAININGS = {
     ),
     "inpaint": Training(any_holes, 64, 6000, {"loss": minus_psnr}),
     "scratches": Training(
-        tfgen.draw_defects, 128, 4000, {}, "scratches", tfgen.DefectFinder
+        tfgen.draw_defects,
+        128,
+        4000,
+        {},
+        "scratches",
+        tfgen.DefectFinder,
+        measure_finder,
     ),
     **{
         name: Training(
@@ -248,8 +262,10 @@ def describe_hardware():
     return f"{len(gpus)} {details.get('device_name', 'GPU')}"
 
 
-def store(name, content, folder=FOLDER, **record):
-    """Store weights and what is known of them."""
+def store(name, content, folder, measured, **record):
+    """Store weights and what is known of them; print what was measured."""
+    measured = {key: round(float(value), 4) for key, value in measured.items()}
+    print(", ".join(f"{key} {value}" for key, value in measured.items()))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "records.json"
     records = json.loads(path.read_text("utf-8")) if path.exists() else {}
@@ -259,12 +275,19 @@ def store(name, content, folder=FOLDER, **record):
         + (", float32" if name == CLASSIFIER else ", bfloat16"),
         "sha256": hashlib.sha256(content).hexdigest(),
         **record,
+        **measured,
     }
     write_whole(folder / f"{name}.npz", content)
     write_records(records, folder)
 
 
 # --- Training -----------------------------------------------------------------
+
+
+def work_folder(name):
+    """Where a training is kept until it ends: one of the same options goes on there."""
+    options = shlex.join(sys.argv[1:]).encode()
+    return WORK / f"{name}-{zlib.crc32(options):08x}"
 
 
 class Clock(keras.callbacks.Callback):
@@ -292,16 +315,15 @@ def train_glyph_classifier(seed, folder, epochs=8):
     seconds = time.perf_counter() - start
     content = as_npz(network.weights)
     accuracy = set_weights(network, content).evaluate(test, verbose=0)[1]
-    print(f"{accuracy:.2%} of the test glyphs")
     store(
         CLASSIFIER,
         content,
         folder,
+        {"accuracy": accuracy},
         epochs=epochs,
         seconds=round(seconds),
         seed=seed,
         parameters=network.count_params(),
-        accuracy=round(accuracy, 4),
     )
 
 
@@ -369,17 +391,17 @@ def train(name, options):
         photos, patch, epoch * batch, batch_size=batch, seed=options.seed
     )
     rate = 1e-3 if begin == NOTHING else 5e-4
-    seconds = fit(model, patches, epochs, epoch, rate, training.compiled, WORK / name)
+    work = work_folder(name)
+    seconds = fit(model, patches, epochs, epoch, rate, training.compiled, work)
 
     content = as_npz(model.averaged_network.weights)
     keras.mixed_precision.set_global_policy("float32")
     measured = training.measure(name, build_restorer(name, content))
-    measured = {key: round(float(value), 3) for key, value in measured.items()}
-    print(", ".join(f"{key} {value}" for key, value in measured.items()))
     store(
         name,
         content,
         options.out,
+        measured,
         batch=f"{batch} patches of {patch}",
         begun_with=None if begin == NOTHING else begin,
         data=f"{count} photos of {options.photos or 'the package'}",
@@ -387,9 +409,8 @@ def train(name, options):
         seconds=round(seconds),
         seed=options.seed,
         parameters=network.count_params(),
-        **measured,
     )
-    shutil.rmtree(WORK / name)
+    shutil.rmtree(work)
 
 
 def main():
