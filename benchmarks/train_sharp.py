@@ -32,13 +32,13 @@ import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
 from train_weights import (  # noqa: E402
     EPOCH,
-    WORK,
     Clock,
     as_npz,
     collect_photos,
     load_photos,
-    measure,
+    measure_restorer,
     store,
+    work_folder,
 )
 
 import tfgen  # noqa: E402
@@ -242,16 +242,17 @@ def main():
         batch_size=options.batch,
         seed=options.seed,
     )
-    seconds = train(restorer, patches, epochs, steps, WORK / NAME)
+    work = work_folder(NAME)
+    seconds = train(restorer, patches, epochs, steps, work)
 
     content = as_npz(restorer.averaged_network.weights)
     keras.mixed_precision.set_global_policy("float32")
-    measured = measure(NAME, build_restorer(NAME, content))
-    print(", ".join(f"{key} {value}" for key, value in measured.items()))
+    measured = measure_restorer(NAME, build_restorer(NAME, content))
     store(
         NAME,
         content,
         options.out,
+        measured,
         command=shlex.join(["python", "benchmarks/train_sharp.py", *sys.argv[1:]]),
         batch=f"{options.batch} patches of {SIDE}",
         begun_with=options.begin,
@@ -260,9 +261,8 @@ def main():
         seconds=round(seconds),
         seed=options.seed,
         parameters=network.count_params(),
-        **measured,
     )
-    shutil.rmtree(WORK / NAME)
+    shutil.rmtree(work)
 
 
 if __name__ == "__main__":

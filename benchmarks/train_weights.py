@@ -30,6 +30,7 @@ import shlex
 import shutil
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -103,16 +104,15 @@ def score(name, restorer):
     return np.mean(scores, axis=0)
 
 
-def measure(name, model):
-    """What is recorded of a trained model: of a restorer PSNR, of the finder of defects
-    F1 as `defects.py` measures it."""
-    if isinstance(model, tfgen.DefectFinder):
-        _, damaged, mask = defects.damage("test", seed=1)
-        scores = {"f1": defects.measure(model.find(damaged), mask)[2]}
-    else:
-        untouched, restored = score(name, model)
-        scores = {"untouched_psnr": untouched, "restored_psnr": restored}
-    return {key: round(float(value), 3) for key, value in scores.items()}
+def measure_restorer(name, restorer):
+    untouched, restored = score(name, restorer)
+    return {"untouched_psnr": untouched, "restored_psnr": restored}
+
+
+def measure_finder(name, finder):
+    """As `defects.py` does, at a threshold of 1/2."""
+    _, damaged, mask = defects.damage("test", seed=1)
+    return {"f1": defects.measure(finder.find(damaged), mask)[2]}
 
 
 # --- What each network learns -------------------------------------------------
@@ -162,6 +162,7 @@ class Training(NamedTuple):
     compiled: dict  # what the model's `compile` takes beside the optimizer
     begin: str = NOTHING  # or the network whose weights it begins with
     model: type = tfgen.Restorer  # called with network, corruption and seed
+    measure: Callable = measure_restorer  # (name, model) to what is recorded
 
 
 TRAININGS = {
@@ -174,7 +175,13 @@ TRAININGS = {
     ),
     "inpaint": Training(any_holes, 64, 6000, {"loss": minus_psnr}),
     "scratches": Training(
-        tfgen.draw_defects, 128, 4000, {}, "scratches", tfgen.DefectFinder
+        tfgen.draw_defects,
+        128,
+        4000,
+        {},
+        "scratches",
+        tfgen.DefectFinder,
+        measure_finder,
     ),
     **{
         name: Training(
@@ -264,8 +271,10 @@ def describe_hardware():
     return f"{len(gpus)} {details.get('device_name', 'GPU')}"
 
 
-def store(name, content, folder=FOLDER, **record):
-    """Store weights and what is known of them."""
+def store(name, content, folder, measured, **record):
+    """Store weights and what is known of them; print what was measured."""
+    measured = {key: round(float(value), 4) for key, value in measured.items()}
+    print(", ".join(f"{key} {value}" for key, value in measured.items()))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "records.json"
     records = json.loads(path.read_text("utf-8")) if path.exists() else {}
@@ -275,12 +284,19 @@ def store(name, content, folder=FOLDER, **record):
         + (", float32" if name == CLASSIFIER else ", bfloat16"),
         "sha256": hashlib.sha256(content).hexdigest(),
         **record,
+        **measured,
     }
     write_whole(folder / f"{name}.npz", content)
     write_records(records, folder)
 
 
 # --- Training -----------------------------------------------------------------
+
+
+def work_folder(name):
+    """Where a training is kept until it ends: one of the same options goes on there."""
+    options = shlex.join(sys.argv[1:]).encode()
+    return WORK / f"{name}-{zlib.crc32(options):08x}"
 
 
 class Clock(keras.callbacks.Callback):
@@ -308,16 +324,15 @@ def train_glyph_classifier(seed, folder, epochs=8):
     seconds = time.perf_counter() - start
     content = as_npz(network.weights)
     accuracy = set_weights(network, content).evaluate(test, verbose=0)[1]
-    print(f"{accuracy:.2%} of the test glyphs")
     store(
         CLASSIFIER,
         content,
         folder,
+        {"accuracy": accuracy},
         epochs=epochs,
         seconds=round(seconds),
         seed=seed,
         parameters=network.count_params(),
-        accuracy=round(accuracy, 4),
     )
 
 
@@ -385,16 +400,17 @@ def train(name, options):
         photos, patch, epoch * batch, batch_size=batch, seed=options.seed
     )
     rate = 1e-3 if begin == NOTHING else 5e-4
-    seconds = fit(model, patches, epochs, epoch, rate, training.compiled, WORK / name)
+    work = work_folder(name)
+    seconds = fit(model, patches, epochs, epoch, rate, training.compiled, work)
 
     content = as_npz(model.averaged_network.weights)
     keras.mixed_precision.set_global_policy("float32")
-    measured = measure(name, build_restorer(name, content))
-    print(", ".join(f"{key} {value}" for key, value in measured.items()))
+    measured = training.measure(name, build_restorer(name, content))
     store(
         name,
         content,
         options.out,
+        measured,
         batch=f"{batch} patches of {patch}",
         begun_with=None if begin == NOTHING else begin,
         data=f"{count} photos of {options.photos or 'the package'}",
@@ -402,9 +418,8 @@ def train(name, options):
         seconds=round(seconds),
         seed=options.seed,
         parameters=network.count_params(),
-        **measured,
     )
-    shutil.rmtree(WORK / name)
+    shutil.rmtree(work)
 
 
 def main():

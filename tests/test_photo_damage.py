@@ -179,6 +179,29 @@ def test_the_blocks_begin_where_they_are_drawn():
     assert any(top != left for top, left in places)
 
 
+def test_blocks_of_a_tiny_image_begin_as_far_outside():
+    """Then the mirrored image is mirrored once more."""
+    images = photos(12, 5, 3)
+    damaged = compress_jpeg(images, 1, quality=90, shift=True)["image"].numpy()
+    least = []
+    for image, result in zip(images, damaged, strict=True):
+        found = []
+        for place in np.ndindex(16, 16):
+            padded = np.pad(image, [*((n, 0) for n in place), (0, 0)], "symmetric")
+            expected = pillow_jpeg(padded, 90)[place[0] :, place[1] :]
+            if np.allclose(result, expected, atol=1e-6):
+                found.append(max(place))
+        least.append(min(found))
+    assert max(least) > 8
+
+
+def test_jpeg_clips_what_a_graph_does_not_check():
+    images = 2 * photos(2) - 0.5
+    compress = tf.function(compress_jpeg, autograph=False)
+    expected = compress_jpeg(np.clip(images, 0, 1))["image"]
+    np.testing.assert_allclose(compress(images)["image"], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "options, message",
     [

@@ -85,6 +85,21 @@ def test_a_network_is_trained_measured_and_stored(small, monkeypatch):
     assert not list((small / "build/weights").iterdir())
 
 
+def test_a_finder_is_measured_by_what_it_finds(small, monkeypatch):
+    crops = photos(3, 64, 64)
+    monkeypatch.setattr(train_weights.defects, "cut_crops", lambda photos: crops)
+    line = "scratches --begin nothing --steps 2 --batch 2 --patch 16 --photos mine"
+    run(monkeypatch, f"{line} --out out")
+    record = json.loads((small / "out" / "records.json").read_text())["scratches"]
+    content = (small / "out" / "scratches.npz").read_bytes()
+    finder = weights.build_restorer("scratches", content)
+    _, damaged, mask = train_weights.defects.damage("test", seed=1)
+    found = finder.find(damaged)
+    f1 = 2 * (found & mask).sum() / (found.sum() + mask.sum())
+    assert record["f1"] == pytest.approx(f1, abs=1e-3)
+    assert f"F1 {f1:.2f}" in (small / "out" / "README.md").read_text()
+
+
 def test_a_training_goes_on_where_it_was(small, monkeypatch, capsys):
     """Two epochs of which the second is interrupted, then once more."""
     monkeypatch.setattr(train_weights, "EPOCH", 2)
@@ -113,6 +128,14 @@ def test_a_training_goes_on_where_it_was(small, monkeypatch, capsys):
     )
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_other_options_are_another_training(monkeypatch):
+    folders = []
+    for line in ("photo", "photo --seed 1", "photo --steps 9", "photo"):
+        monkeypatch.setattr(sys, "argv", ["train_weights.py", *line.split()])
+        folders.append(train_weights.work_folder("photo"))
+    assert len(set(folders)) == 3 and folders[0] == folders[3]
 
 
 @pytest.mark.parametrize("name", TRAININGS)
@@ -177,17 +200,6 @@ def test_a_wrong_line_is_an_error(small, monkeypatch, capsys, line, message):
         run(monkeypatch, f"{line} --out out")
     assert stop.value.code == 2 and message in capsys.readouterr().err
     assert not (small / "out").exists()
-
-
-def test_a_finder_is_measured_by_what_it_finds(monkeypatch):
-    finder = tfgen.DefectFinder(tfgen.build_defect_finder(), tfgen.draw_defects)
-    mask = np.zeros((2, 16, 16), bool)
-    mask[0, :8] = True
-    damage = None, photos(2, 16, 16), mask
-    monkeypatch.setattr(train_weights.defects, "damage", lambda split, seed: damage)
-    half = mask & (np.arange(16) < 8)  # precision 1, recall 1/2
-    monkeypatch.setattr(finder, "find", lambda images: half)
-    assert train_weights.measure("scratches", finder) == {"f1": 0.667}
 
 
 def test_the_loss_is_psnr_up_to_its_best():

@@ -12,6 +12,7 @@ network trains: ``Restorer(network, corruption=partial(add_gaussian_noise, sigma
 """
 
 import functools
+import io
 import math
 
 import keras
@@ -137,44 +138,31 @@ def compress_jpeg(images, seed=None, quality=30, subsampling="4:2:0", shift=Fals
     kind = tf.gather([SUBSAMPLINGS.index(kind) for kind in kinds], choice)
     top, left = (_indices(16 if shift else 1, images, seed) for seed in seeds[2:])
 
-    def compress(parameters):
-        image, quality, kind, *start = parameters
-        pixels = tf.cast(tf.round(image * 255.0), tf.uint8)
-        top, left = tf.unstack(tf.minimum(start, tf.shape(pixels)[:2]))
-        pixels = tf.pad(pixels, [[top, 0], [left, 0], [0, 0]], "SYMMETRIC")
-        file = _encode_jpeg(pixels, quality, kind)
-        # The default way to decode is quicker, and off by up to 10 grey levels.
-        pixels = tf.io.decode_jpeg(file, dct_method="INTEGER_ACCURATE")
-        return tf.cast(pixels[top:, left:], tf.float32) / 255.0
-
     quality = tf.cast(tf.round(quality), tf.int32)
-    parameters = images, quality, kind, top, left
-    damaged = tf.map_fn(compress, parameters, fn_output_signature=tf.float32)
-    return {"image": tf.ensure_shape(damaged, images.shape)}
+    pixels = tf.saturate_cast(tf.round(images * 255.0), tf.uint8)
+
+    def compress(pixels, parameters):
+        pixels = np.pad(pixels, [(0, 0), (15, 0), (15, 0), (0, 0)], "symmetric")
+        pairs = zip(pixels, parameters.T.tolist(), strict=True)
+        return np.stack([_as_jpeg(image, *numbers) for image, numbers in pairs])
+
+    inputs = pixels, tf.stack([quality, kind, top, left])
+    damaged = tf.numpy_function(compress, inputs, tf.uint8, stateful=False)
+    damaged = tf.ensure_shape(damaged, images.shape)
+    return {"image": tf.cast(damaged, tf.float32) / 255.0}
 
 
-@tf.function(
-    input_signature=[
-        tf.TensorSpec((None, None, None), tf.uint8),
-        tf.TensorSpec((), tf.int32),
-        tf.TensorSpec((), tf.int32),
-    ],
-    autograph=False,
-)
-def _encode_jpeg(pixels, quality, kind):
-    """The bytes of a JPEG file. TensorFlow has an operation for each quality: one of
-    them all is chosen."""
-    operations = [
-        functools.partial(
-            tf.io.encode_jpeg,
-            pixels,
-            quality=number,
-            chroma_downsampling=subsampling == "4:2:0",
-        )
-        for subsampling in SUBSAMPLINGS
-        for number in range(1, 101)
-    ]
-    return tf.switch_case(100 * kind + quality - 1, operations)
+def _as_jpeg(pixels, quality, kind, top, left):
+    """What is left in a JPEG file of (height, width, channels) pixels, without 15 rows
+    and columns of margin: so many of these lie in the file."""
+    from PIL import Image
+
+    pixels = pixels[15 - top :, 15 - left :]
+    file = io.BytesIO()
+    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(
+        file, "JPEG", quality=quality, subsampling=SUBSAMPLINGS[kind]
+    )
+    return np.asarray(Image.open(file)).reshape(pixels.shape)[top:, left:]
 
 
 @registered
