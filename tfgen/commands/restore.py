@@ -172,8 +172,8 @@ class Job:
                 exact = self.load_exact()
                 exact = networks.run_network(exact, image, self.ensemble, verbose)
                 finishing.spare_grid(exact, restored)
-            if holes is not None:  # what the network is too far away to see
-                sight = network.tiler.sight or 0
+            sight = network.tiler.sight
+            if holes is not None and sight:  # what it is too far away to see
                 restored = fill_patches(restored, holes, deeper=sight, verbose=verbose)
         return self.finish(photo, image, restored), holes, found
 
