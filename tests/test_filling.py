@@ -201,6 +201,31 @@ def test_patches_continue_grass_where_a_smooth_filling_has_none():
     assert 0.6 < detail(tfgen.fill_patches(damaged, mask)) / detail(grass) < 1.4
 
 
+def test_a_hole_in_a_rough_place_is_filled_roughly():
+    image = np.full((160, 200, 1), 0.5, np.float32)  # smooth on the left
+    image[:, 80:] += 0.3 * (noise(160, 120, 1) - 0.5)
+    damaged, mask = cut(image, (50, 110, 110, 170))
+    filled = tfgen.fill_patches(damaged, mask)
+    assert filled[mask > 0].std() > 0.8 * image[mask > 0].std()
+
+
+def test_a_filling_fits_to_what_is_around():
+    """Steps across the edges of holes are not much larger than those of the photo."""
+    image = data.coffee() / np.float32(255)
+    ratios = []
+    for top, left in ((280, 60), (40, 470), (300, 480), (200, 120)):
+        damaged, mask = cut(image, (top, top + 64, left, left + 64))
+        filled, steps = tfgen.fill_patches(damaged, mask), []
+        for x in (filled, image):
+            changes = [
+                np.abs(np.diff(x, axis=axis))[np.diff(mask, axis=axis) != 0]
+                for axis in (0, 1)
+            ]
+            steps.append(np.mean(np.concatenate(changes)))
+        ratios.append(steps[0] / steps[1])
+    assert np.mean(ratios) < 1.35
+
+
 def test_progress_counts_the_pixels(capsys):
     damaged, mask = cut(noise(64, 64, 1), (20, 30, 20, 40))
     tfgen.fill_patches(damaged, mask)

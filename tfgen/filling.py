@@ -70,7 +70,7 @@ def fill_patches(image, mask, patch=7, deeper=0, seed=0, verbose=0):
     rng = np.random.default_rng(check_seed(seed))
 
     holes = find_deep(holes, deeper)
-    pixels = np.where(holes[..., None], 0, pixels).astype(np.float32)
+    pixels = np.where(holes[..., None], np.float32(0), pixels)
     check_range(pixels, margin=0)
     total = np.count_nonzero(holes)
     progress = keras.utils.Progbar(total, verbose=verbose, unit_name="pixel")
