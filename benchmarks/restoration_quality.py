@@ -23,6 +23,7 @@ import numpy as np
 
 import tfgen
 from tfgen.commands.evaluate import choose_protocol, find_luma
+from tfgen.commands.finishing import spare_texture
 from tfgen.commands.networks import choose_network
 from tfgen.data import Photos
 from tfgen.measures.restoring import compare, print_scores
@@ -65,12 +66,21 @@ def print_table(title, images, task, scale=1, names=(), damage=None, **options):
     for name in names:
         methods[name] = tfgen.load_pretrained(name).restore
     methods["network"] = restore
+    if task == "photo":
+        methods["command"] = functools.partial(restore_as_command, restore)
     print(f"\n{title}")
     scores = (
         compare(image, corrupt(image[None], seed=seed), methods, **options)
         for seed, image in enumerate(images.values())
     )
     print_scores(images, methods, scores)
+
+
+def restore_as_command(restore, image):
+    """What `python -m tfgen restore` makes of a photo."""
+    restored = restore(image)
+    spare_texture(image, restored)
+    return restored
 
 
 def compare_denoisers(folder, side):
