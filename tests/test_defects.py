@@ -297,9 +297,15 @@ def no_dictionary():
     return keras.Sequential([keras.Input((None, None, 1)), keras.layers.Conv2D(1, 1)])
 
 
-def other_end(channels, **options):
+def other_end(channels, kernel_size=1, **options):
     image = keras.Input((None, None, 1), name="image")
-    logits = keras.layers.Conv2D(channels, 1, **options)(image)
+    logits = keras.layers.Conv2D(channels, kernel_size, **options)(image)
+    return keras.Model({"image": image}, logits)
+
+
+def enlarging():
+    image = keras.Input((None, None, 1), name="image")
+    logits = keras.layers.Conv2DTranspose(1, 2, strides=2)(image)
     return keras.Model({"image": image}, logits)
 
 
@@ -310,13 +316,16 @@ def other_end(channels, **options):
         (no_dictionary, "images alone"),
         (functools.partial(other_end, 3), "one logit for each pixel"),
         (functools.partial(other_end, 1, strides=2), None),
+        (functools.partial(other_end, 1, padding="valid", kernel_size=3), None),
+        (enlarging, None),
         (functools.partial(other_end, 1, activation="sigmoid"), "activation"),
         (lambda: build_defect_finder, "keras.Model"),
     ],
 )
 def test_other_networks_are_refused(make, message):
     if message is None:  # known only once it is run
-        with pytest.raises(ValueError, match="as large"):
+        message = r"must make 1 channel of an image, as large as it; of \(\d+, \d+, 1\)"
+        with pytest.raises(ValueError, match=message):
             DefectFinder(make(), paint).find(plain(0.5, (16, 16)))
     else:
         with pytest.raises(ValueError, match=message):

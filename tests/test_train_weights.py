@@ -193,11 +193,13 @@ def test_a_network_of_more_layers_cannot_be_begun_with():
         ("photo --photos nowhere", "no folder 'nowhere'"),
         ("photo --patch 4000", "No photo is as large as a patch, 4000"),
         ("sharpen", "invalid choice: 'sharpen'"),
+        ("inpaint --photos mine --patch 16 --batch 6", "is a multiple of 4; got 6"),
+        ("photo --out mine/a.png", "a.png is no folder"),
     ],
 )
 def test_a_wrong_line_is_an_error(small, monkeypatch, capsys, line, message):
     with pytest.raises(SystemExit) as stop:
-        run(monkeypatch, f"{line} --out out")
+        run(monkeypatch, f"--out out {line}")
     assert stop.value.code == 2 and message in capsys.readouterr().err
     assert not (small / "out").exists()
 
