@@ -136,6 +136,8 @@ def any_holes(images, seed):
         partial(tfgen.mask_boxes, count=6, size=8),
         partial(tfgen.mask_boxes, count=2, size=20),
     ]
+    if (images.shape[0] or 0) % len(damages):
+        raise ValueError(f"A batch here is a multiple of 4; got {images.shape[0]}.")
     quarters = tf.split(images, len(damages))
     parts = [damage(x, seed) for damage, x in zip(damages, quarters, strict=True)]
     return {key: tf.concat([p[key] for p in parts], axis=0) for key in parts[0]}
@@ -433,6 +435,8 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, metavar="FOLDER", default=FOLDER)
     options = parser.parse_args()
+    if options.out.exists() and not options.out.is_dir():
+        parser.error(f"{options.out} is no folder.")
     try:
         if options.name == CLASSIFIER:
             train_glyph_classifier(options.seed, options.out)

@@ -188,7 +188,7 @@ def test_a_finder_learns_to_find():
     finder = DefectFinder(build_defect_finder(1, 4, 1), paint, 0.9, seed=0)
     finder.compile(keras.optimizers.Adam(0.01))
     images = photos(32, 16, 16, 1)
-    finder.fit(images, batch_size=8, epochs=40, verbose=0)
+    finder.fit(np.tile(images, (25, 1, 1, 1)), batch_size=8, shuffle=False, verbose=0)
     scores = finder.evaluate(images, return_dict=True, verbose=0)
     assert scores["f1"] > 0.9
     damaged = {key: x.numpy() for key, x in paint(images, (7, 7)).items()}
@@ -297,9 +297,15 @@ def no_dictionary():
     return keras.Sequential([keras.Input((None, None, 1)), keras.layers.Conv2D(1, 1)])
 
 
-def other_end(channels, **options):
+def other_end(channels, kernel_size=1, **options):
     image = keras.Input((None, None, 1), name="image")
-    logits = keras.layers.Conv2D(channels, 1, **options)(image)
+    logits = keras.layers.Conv2D(channels, kernel_size, **options)(image)
+    return keras.Model({"image": image}, logits)
+
+
+def enlarging():
+    image = keras.Input((None, None, 1), name="image")
+    logits = keras.layers.Conv2DTranspose(1, 2, strides=2)(image)
     return keras.Model({"image": image}, logits)
 
 
@@ -310,13 +316,16 @@ def other_end(channels, **options):
         (no_dictionary, "images alone"),
         (functools.partial(other_end, 3), "one logit for each pixel"),
         (functools.partial(other_end, 1, strides=2), None),
+        (functools.partial(other_end, 1, padding="valid", kernel_size=3), None),
+        (enlarging, None),
         (functools.partial(other_end, 1, activation="sigmoid"), "activation"),
         (lambda: build_defect_finder, "keras.Model"),
     ],
 )
 def test_other_networks_are_refused(make, message):
     if message is None:  # known only once it is run
-        with pytest.raises(ValueError, match="as large"):
+        message = r"must make 1 channel of an image, as large as it; of \(\d+, \d+, 1\)"
+        with pytest.raises(ValueError, match=message):
             DefectFinder(make(), paint).find(plain(0.5, (16, 16)))
     else:
         with pytest.raises(ValueError, match=message):

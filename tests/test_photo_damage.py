@@ -195,6 +195,13 @@ def test_blocks_of_a_tiny_image_begin_as_far_outside():
     assert max(least) > 8
 
 
+@pytest.mark.parametrize("damage", [compress_jpeg, corrupt_like_a_photo])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_a_file_has_1_or_3_channels(damage, channels):
+    with pytest.raises(ValueError, match=f"1 or 3 channels; got {channels}"):
+        damage(plain(0.5, (1, 16, 16, channels)), 0)
+
+
 def test_jpeg_clips_what_a_graph_does_not_check():
     images = 2 * photos(2) - 0.5
     compress = tf.function(compress_jpeg, autograph=False)

@@ -952,3 +952,8 @@ def test_grains_in_jpeg_files_are_seen_at_half_of_the_size(training_photos):
 def test_scales_are_counted(scales):
     with pytest.raises(ValueError, match=f"scales.*1 or more; got scales={scales}"):
         estimate_noise(np.zeros((1, 8, 8, 1)), scales=scales)
+
+
+def test_the_noise_of_8_bit_images_is_not_estimated():
+    with pytest.raises(ValueError, match="floats.*got uint8. Divide 8-bit images"):
+        estimate_noise(np.zeros((1, 8, 8, 1), np.uint8))

@@ -86,7 +86,8 @@ def test_a_network_is_trained_measured_and_stored(small, monkeypatch):
 
 
 def test_a_finder_is_measured_by_what_it_finds(small, monkeypatch):
-    crops = photos(3, 64, 64)
+    crops = photos(3, 48, 48)
+    monkeypatch.setattr(train_weights.defects, "load_photos", lambda split: [])
     monkeypatch.setattr(train_weights.defects, "cut_crops", lambda photos: crops)
     line = "scratches --begin nothing --steps 2 --batch 2 --patch 16 --photos mine"
     run(monkeypatch, f"{line} --out out")
@@ -193,11 +194,13 @@ def test_a_network_of_more_layers_cannot_be_begun_with():
         ("photo --photos nowhere", "no folder 'nowhere'"),
         ("photo --patch 4000", "No photo is as large as a patch, 4000"),
         ("sharpen", "invalid choice: 'sharpen'"),
+        ("inpaint --photos mine --patch 16 --batch 6", "is a multiple of 4; got 6"),
+        ("photo --out mine/a.png", "a.png is no folder"),
     ],
 )
 def test_a_wrong_line_is_an_error(small, monkeypatch, capsys, line, message):
     with pytest.raises(SystemExit) as stop:
-        run(monkeypatch, f"{line} --out out")
+        run(monkeypatch, f"--out out {line}")
     assert stop.value.code == 2 and message in capsys.readouterr().err
     assert not (small / "out").exists()
 

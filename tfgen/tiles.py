@@ -33,8 +33,8 @@ class Tiler:
     network : keras.Model
         As `Restorer` takes it.
     made : int, optional
-        How many channels the network makes of an image of any number of them; without
-        it, as many as the image has.
+        How many channels the network makes of an image of any number of them, as large
+        as it; without this, as many as the image has.
     """
 
     def __init__(self, network, made=None):
@@ -203,14 +203,15 @@ class Tiler:
             if scale and all(self.measure_scale(size) == scale for size in sizes[1:]):
                 return scale, unit
         given, made = self.try_size(sizes[0])
-        raise ValueError(NO_SCALE.format(given[1:], made[1:] or "only an error"))
+        rule = NO_SCALE if self.made is None else NO_MAP.format(self.made)
+        raise ValueError(rule + MADE.format(given[1:], made[1:] or "only an error"))
 
     def measure_scale(self, size):
         """How many times larger an image of a size becomes; 0 if something else."""
         (_, height, width, channels), made = self.try_size(size)
         scale = made[1] // height if len(made) == 4 else 0
         wanted = (scale * height, scale * width, self.made or channels)
-        return scale * (made[1:] == wanted)
+        return scale * (made[1:] == wanted and (scale == 1 or not self.made))
 
     def try_size(self, size):
         """The shapes of an image and of the network's result, () for an error."""
@@ -406,10 +407,11 @@ def estimate_noise(images, scales=None):
     Raises
     ------
     ValueError
-        For scales that are no whole number from 1.
+        For images that are no floats or have another shape, or scales that are no whole
+        number from 1.
     """
     check_counts(scales=1 if scales is None else scales)
-    channels = np.moveaxis(np.asarray(images, np.float32), -1, 1)
+    channels = np.moveaxis(as_batch(np.asarray(images)), -1, 1)
     levels = [[noise_levels(x, scales or 1) for x in image] for image in channels]
     levels = np.mean(levels, axis=1)
     return levels[:, 0] if scales is None else levels
@@ -462,9 +464,10 @@ OTHER_CHANNELS = "The network restores images of {} channels; this one has {}."
 ODD_SIZE = "The network cannot restore {} x {} pixels, though it does restore fewer."
 NO_SCALE = (
     "A network must make an image of as many channels as the damaged one, as large or "
-    "a whole number of times larger; of {} this one makes {}. Convolutions need "
-    "padding='same'."
+    "a whole number of times larger"
 )
+NO_MAP = "This network must make {} channel of an image, as large as it"
+MADE = "; of {} this one makes {}. Convolutions need padding='same'."
 
 
 def as_batch(images):

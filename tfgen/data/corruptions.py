@@ -105,7 +105,7 @@ def compress_jpeg(images, seed=None, quality=30, subsampling="4:2:0", shift=Fals
     Parameters
     ----------
     images : tensor, (n, height, width, channels)
-        In [0, 1].
+        In [0, 1], with 1 or 3 channels.
     seed : int or tensor of 2 integers
         Not needed where nothing is drawn.
     quality : int, (int, int) or array of shape (n,)
@@ -127,12 +127,13 @@ def compress_jpeg(images, seed=None, quality=30, subsampling="4:2:0", shift=Fals
     Raises
     ------
     ValueError
-        For another quality or subsampling, or no seed where something is drawn.
+        For another quality or subsampling, another number of channels, or no seed where
+        something is drawn.
     """
     kinds = (subsampling,) if isinstance(subsampling, str) else tuple(subsampling)
     if not kinds or not set(kinds) <= set(SUBSAMPLINGS):
         raise ValueError(f"subsampling is one of {SUBSAMPLINGS}; got {subsampling!r}.")
-    images, seeds = _checked(images), _split(seed, 4)
+    images, seeds = _checked_colors(images), _split(seed, 4)
     quality = _levels(quality, images, seeds[0], "quality is from 1 to 100", 1, 100)
     choice = _indices(len(kinds), images, seeds[1])
     kind = tf.gather([SUBSAMPLINGS.index(kind) for kind in kinds], choice)
@@ -363,6 +364,14 @@ def _load_font(size):
 def _checked(images):
     """Images as a float32 tensor; ValueError if they are none, see `check_images`."""
     return tf.convert_to_tensor(check_images(images))
+
+
+def _checked_colors(images):
+    """As `_checked`, also ValueError for other than 1 or 3 channels."""
+    images = _checked(images)
+    if images.shape[-1] not in (1, 3, None):  # not known in some graphs
+        raise ValueError(f"Images have 1 or 3 channels; got {images.shape[-1]}.")
+    return images
 
 
 def _rounded(images):

@@ -11,7 +11,7 @@ import io
 import numpy as np
 import tensorflow as tf
 
-from tfgen.data.corruptions import _checked, _split, registered
+from tfgen.data.corruptions import _checked_colors, _split, registered
 from tfgen.images import LUMA
 
 FINE = 4  # defects are drawn so many times larger and shrunk, which makes edges soft
@@ -58,9 +58,7 @@ def draw_defects(images, seed, share=0.88, aged=True):
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share is from 0 to 1; got {share}.")
-    images = _checked(images)
-    if images.shape[-1] not in (1, 3):
-        raise ValueError(f"Images have 1 or 3 channels; got {images.shape[-1]}.")
+    images = _checked_colors(images)
 
     def damage(images, seed):
         rng = np.random.default_rng(seed.view(np.uint64))
