@@ -311,6 +311,18 @@ def test_other_options_are_not_mixed_in(fails, photos, options, difference):
     assert json.loads(Path("out", folders.RECORD).read_bytes())["task"]
 
 
+def test_photos_of_the_same_names_from_elsewhere_are_others(fails, photos):
+    assert run("") == 0
+    os.mkdir("elsewhere")
+    Image.fromarray(255 - COLOR).save("elsewhere/color.png")
+    os.utime("elsewhere/color.png", (0, 0))  # older than what is in "out"
+    line = f"not {os.path.realpath('elsewhere')}. Take another folder"
+    fails("restore elsewhere -o out", line)
+    assert main(["restore", os.path.join("in", "..", "in"), "-o", "out"]) == 0
+    assert main("restore elsewhere -o out --force".split()) == 0
+    assert read("out/color.png").shape == COLOR.shape
+
+
 def test_other_weights_of_the_same_name_are_others(fails, photos):
     build_restorer("photo").save("own.keras")
     assert run("--weights own.keras") == 0

@@ -24,7 +24,7 @@ from tfgen.writing import check_path, find_parts, write_whole
 
 AHEAD = 2  # photos that are read before their turn, and that wait to be written
 EVERY = 10  # seconds between two lines of progress where there is no screen
-RECORD = ".tfgen-restore.json"  # of the options, in the folder that is written
+RECORD = ".tfgen-restore.json"  # of the work, in the folder that is written
 NO_PHOTOS = {"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR"}  # of Pillow's formats
 FULL_DISK = errno.ENOSPC, errno.EDQUOT
 
@@ -51,7 +51,8 @@ def restore_folder(job, folders, force):
         os.makedirs(folders.output, exist_ok=True)
         parts = find_parts(folders.output)
         record = Path(folders.output, RECORD)
-        write_whole(record, json.dumps(job.options, indent=1).encode())
+        content = json.dumps(describe_work(job, folders), indent=1)
+        write_whole(record, content.encode())
         problems |= restore_all(job, todo, force)
         for part in parts:  # still there, so no other run was writing it
             with contextlib.suppress(OSError):
@@ -159,14 +160,18 @@ def check_record(job, folders, tasks):
         record = dict(json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         raise ValueError(f"{path} is damaged; --force makes all anew.") from None
-    others = [name for name in job.options if record.get(name) != job.options[name]]
-    if others:
-        name = others[0]
-        raise ValueError(
-            f"The photos in {folders.output} were made with {name} {record.get(name)}, "
-            f"not {job.options[name]}. Take another folder, or --force to make all "
-            "anew."
-        )
+    for name, value in describe_work(job, folders).items():
+        if record.get(name) != value:
+            raise ValueError(
+                f"The photos in {folders.output} were made with {name} "
+                f"{record.get(name)}, not {value}. Take another folder, or --force to "
+                "make all anew."
+            )
+
+
+def describe_work(job, folders):
+    """The options, and the folder that is read: cameras all use the same names."""
+    return {**job.options, "photos from": os.path.realpath(folders.photo)}
 
 
 def is_done(job, files):
