@@ -66,9 +66,8 @@ def test_what_changes_in_few_places_is_taken_back():
     kept = restored.copy()
     spare_texture(image, kept)
     np.testing.assert_array_equal(kept[:96], restored[:96])
-    assert size_of(image, kept, slice(160, 192)) == pytest.approx(
-        0.001 * TIMES, rel=0.1
-    )
+    left = size_of(image, kept, slice(160, 192))
+    assert left == pytest.approx(0.001 * TIMES, rel=0.1)
 
 
 def test_black_and_white_places_do_not_say_what_is_usual():
@@ -77,7 +76,20 @@ def test_black_and_white_places_do_not_say_what_is_usual():
     kept = restored.copy()
     spare_texture(image, kept)
     np.testing.assert_array_equal(kept, restored)
-    image[:144], kept[:144] = 0.9, 0.9
+    image[:144:3], kept[:144:3] = 0.9, 0.9
+    spare_texture(image, kept)
+    assert size_of(image, kept, slice(160, 192)) < 1e-6
+
+
+def test_places_of_one_colour_do_not_say_what_is_usual():
+    """A noisy photo in a cream border, which is not noisy: drawn, or a window."""
+    image, restored = change(np.where(np.arange(192) < 144, 0, 0.03))
+    image[:144] = restored[:144] = (0.9, 0.8, 0.7)
+    kept = restored.copy()
+    spare_texture(image, kept)
+    np.testing.assert_array_equal(kept, restored)
+    for row in (image, kept):
+        row[:144, ::4, 2] = 0.71  # some contrast in one channel: a clean place
     spare_texture(image, kept)
     assert size_of(image, kept, slice(160, 192)) < 1e-6
 

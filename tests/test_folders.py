@@ -22,6 +22,7 @@ import tfgen
 from tfgen import weights as pretrained
 from tfgen.__main__ import main
 from tfgen.commands import folders, networks, photo_files
+from tfgen.writing import replacing
 
 RNG = np.random.default_rng(0)
 
@@ -129,6 +130,21 @@ def test_what_is_no_photo_is_counted(photos, capsys):
     assert run("") == 0
     assert "other files, left out: 3\n" in capsys.readouterr().out
     assert len(tree("out")) == 3
+
+
+def test_heic_without_its_package_is_no_other_file(photos, capsys):
+    """It would be missed: a phone has thousands of them."""
+    content = b"\0\0\0\x18ftypheic" + bytes(200)
+    Path("in/phone.HEIC").write_bytes(content)
+    Image.init()
+    reason = "HEIC needs one more package: python -m pip install pillow-heif"
+    if ".heic" in Image.registered_extensions():
+        reason = "it is not an image"
+    for path in ("in", "in/phone.HEIC"):
+        status = main(["restore", path, "-o", "out" if path == "in" else "new.png"])
+        assert status == (1 if path == "in" else 2)
+        error = f"error: Cannot read {Path('in/phone.HEIC')}: {reason}"
+        assert error in capsys.readouterr().err
 
 
 def test_animations_and_pages_are_named_and_left_out(photos, capsys):
@@ -295,6 +311,18 @@ def test_other_options_are_not_mixed_in(fails, photos, options, difference):
     assert json.loads(Path("out", folders.RECORD).read_bytes())["task"]
 
 
+def test_photos_of_the_same_names_from_elsewhere_are_others(fails, photos):
+    assert run("") == 0
+    os.mkdir("elsewhere")
+    Image.fromarray(255 - COLOR).save("elsewhere/color.png")
+    os.utime("elsewhere/color.png", (0, 0))  # older than what is in "out"
+    line = f"not {os.path.realpath('elsewhere')}. Take another folder"
+    fails("restore elsewhere -o out", line)
+    assert main(["restore", os.path.join("in", "..", "in"), "-o", "out"]) == 0
+    assert main("restore elsewhere -o out --force".split()) == 0
+    assert read("out/color.png").shape == COLOR.shape
+
+
 def test_other_weights_of_the_same_name_are_others(fails, photos):
     build_restorer("photo").save("own.keras")
     assert run("--weights own.keras") == 0
@@ -328,6 +356,21 @@ def test_a_killed_run_leaves_whole_photos_and_is_gone_on_with(here):
     assert f"out: {150 - len(done)} of 150 photos restored" in result.stdout
     assert tree("out") == tree("in")
     assert times == {name: os.stat(f"out/{name}").st_mtime_ns for name in done}
+
+
+def test_what_another_run_is_writing_is_let_be(photos, monkeypatch):
+    def restore(self, image, **known):
+        if writing:
+            other.__exit__(None, None, None)
+            writing.clear()
+        return original(self, image, **known)
+
+    os.mkdir("out")
+    other, original = replacing("out/other.png"), tfgen.Restorer.restore
+    writing = [other.__enter__()]
+    monkeypatch.setattr(tfgen.Restorer, "restore", restore)
+    assert run("") == 0
+    assert len(tree("out")) == 4 and "other.png" in tree("out")
 
 
 def test_an_interruption_leaves_whole_photos(photos, capsys, monkeypatch):
@@ -485,7 +528,7 @@ def test_reading_and_writing_go_on_beside_the_network(here, monkeypatch):
 
 @pytest.mark.parametrize("screen", [True, False])
 def test_progress(capsys, monkeypatch, screen):
-    times = iter([0.0, 4.0, 14.0, 24.0])
+    times = iter([0.0, 0.5, 14.0, 24.0])
     monkeypatch.setattr(time, "perf_counter", lambda: next(times))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: screen, raising=False)
     progress = folders.Progress(3)
@@ -494,11 +537,11 @@ def test_progress(capsys, monkeypatch, screen):
     printed = capsys.readouterr().err
     if screen:
         first, second, last, rest = printed.split("\r")
-        assert first.strip() == "1 of 3, 0.2 photos/s, 0:00:08 left"
-        assert second.strip() == "2 of 3, 0.1 photos/s, 0:00:07 left"
+        assert first.strip() == "1 of 3, 2.0 photos/s, 0:00:01 left"
+        assert second.strip() == "2 of 3, 7.0 s a photo, 0:00:07 left"
         assert last.strip() == rest == ""
     else:
-        assert printed == "2 of 3, 0.1 photos/s, 0:00:07 left\n"
+        assert printed == "2 of 3, 7.0 s a photo, 0:00:07 left\n"
 
 
 # --- Bad input --------------------------------------------------------------

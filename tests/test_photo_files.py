@@ -2,6 +2,8 @@ import errno
 import io
 import os
 import struct
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -484,3 +486,11 @@ def test_files_are_as_readable_as_others(tmp_path):
     (tmp_path / "other").write_text("")
     modes = {path.stat().st_mode for path in tmp_path.iterdir()}
     assert len(modes) == 1
+
+
+def test_notes_of_several_threads_are_lines(monkeypatch):
+    """What is written in two pieces, another thread can part."""
+    pieces = []
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=pieces.append))
+    photo_files.note("a.jpg", "something was lost")
+    assert [piece for piece in pieces if piece] == ["note: a.jpg: something was lost\n"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tfgen import writing
-from tfgen.writing import check_path, remove_parts, replacing, write_whole
+from tfgen.writing import check_path, find_parts, replacing, write_whole
 
 
 @pytest.mark.parametrize("existed", [False, True])
@@ -57,7 +57,7 @@ def test_a_full_disk_can_be_told_from_other_failures(tmp_path):
     assert caught.value.errno == errno.ENOSPC
 
 
-def test_parts_of_killed_programs_are_removed(tmp_path):
+def test_parts_of_killed_programs_are_found(tmp_path):
     names = [f".{'0a' * 16}.part", ".0a.part", f"{'0a' * 16}.part", "photo.png"]
     for folder in (tmp_path, tmp_path / "below"):
         folder.mkdir(exist_ok=True)
@@ -69,10 +69,10 @@ def test_parts_of_killed_programs_are_removed(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "new"])
     assert len(os.listdir(tmp_path)) == 6
-    remove_parts(tmp_path)
-    for folder in (tmp_path, tmp_path / "below"):
-        files = {path.name for path in folder.iterdir() if path.is_file()}
-        assert files == {*names[1:]}
+    found = find_parts(tmp_path)
+    assert len(found) == len({*found}) == 3
+    assert {str(tmp_path / x / names[0]) for x in (".", "below")} < {*found}
+    assert not any(os.path.basename(path) in names[1:] for path in found)
 
 
 def test_a_folder_that_vanishes_is_named(tmp_path):

@@ -60,10 +60,10 @@ def add_restore(commands):
         "in OUT, under the same names, with the same options as a single one; what "
         "OUT cannot have as it is, such as HEIC, becomes PNG. --mask and --compare "
         "are folders then. Photos that are newer in OUT than in PHOTO are done: the "
-        "same command goes on where it was stopped; other options need another OUT, or "
-        "--force, which makes all anew. Files that cannot be used are listed at the "
-        "end. The exit status is 0 if all photos are restored, 1 if some are, 2 if "
-        "none is.",
+        "same command goes on where it was stopped; other options, or photos "
+        "from elsewhere, need another OUT, or --force, which makes all anew. Files "
+        "that cannot be used are listed at the end. The exit status is 0 if all photos "
+        "are restored, 1 if some are, 2 if none is.",
     )
     add = parser.add_argument
     add("photo", metavar="PHOTO", help="image file of any size, or a folder of them")

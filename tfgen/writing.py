@@ -60,13 +60,14 @@ def write_whole(path, content):
         file.write(content)
 
 
-def remove_parts(folder):
-    """Remove what `replacing` left in a folder and below when it was killed."""
-    for place, _, names in os.walk(folder):
-        for name in names:
-            if re.fullmatch(r"\.[0-9a-f]{32}\.part", name):
-                with contextlib.suppress(OSError):
-                    os.remove(os.path.join(place, name))
+def find_parts(folder):
+    """What `replacing` writes in a folder and below, or left there when killed."""
+    return [
+        os.path.join(place, name)
+        for place, _, names in os.walk(folder)
+        for name in names
+        if re.fullmatch(r"\.[0-9a-f]{32}\.part", name)
+    ]
 
 
 def _places(path):

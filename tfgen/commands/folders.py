@@ -5,6 +5,7 @@ options, so that the same command goes on where it was stopped.
 """
 
 import collections
+import contextlib
 import datetime
 import errno
 import itertools
@@ -19,11 +20,11 @@ from PIL import Image
 
 from tfgen.commands import photo_files
 from tfgen.commands.screen import describe, shown
-from tfgen.writing import check_path, remove_parts, write_whole
+from tfgen.writing import check_path, find_parts, write_whole
 
 AHEAD = 2  # photos that are read before their turn, and that wait to be written
 EVERY = 10  # seconds between two lines of progress where there is no screen
-RECORD = ".tfgen-restore.json"  # of the options, in the folder that is written
+RECORD = ".tfgen-restore.json"  # of the work, in the folder that is written
 NO_PHOTOS = {"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR"}  # of Pillow's formats
 FULL_DISK = errno.ENOSPC, errno.EDQUOT
 
@@ -48,10 +49,14 @@ def restore_folder(job, folders, force):
     if todo:
         job.load_network(3)  # what is wrong with it, is wrong for all photos
         os.makedirs(folders.output, exist_ok=True)
-        remove_parts(folders.output)
+        parts = find_parts(folders.output)
         record = Path(folders.output, RECORD)
-        write_whole(record, json.dumps(job.options, indent=1).encode())
+        content = json.dumps(describe_work(job, folders), indent=1)
+        write_whole(record, content.encode())
         problems |= restore_all(job, todo, force)
+        for part in parts:  # still there, so no other run was writing it
+            with contextlib.suppress(OSError):
+                os.remove(part)
     seconds = time.perf_counter() - start
     print(
         f"{shown(folders.output)}: {total - len(problems) - before} of {total} photos "
@@ -96,7 +101,7 @@ def list_tasks(job, folders):
         ending
         for ending, form in Image.registered_extensions().items()
         if form in Image.OPEN and form not in NO_PHOTOS
-    }
+    } | {*photo_files.HEIC}  # without its package each says what is missing
     names, others, problems = [], 0, {}
 
     def fail(error):
@@ -155,14 +160,18 @@ def check_record(job, folders, tasks):
         record = dict(json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         raise ValueError(f"{path} is damaged; --force makes all anew.") from None
-    others = [name for name in job.options if record.get(name) != job.options[name]]
-    if others:
-        name = others[0]
-        raise ValueError(
-            f"The photos in {folders.output} were made with {name} {record.get(name)}, "
-            f"not {job.options[name]}. Take another folder, or --force to make all "
-            "anew."
-        )
+    for name, value in describe_work(job, folders).items():
+        if record.get(name) != value:
+            raise ValueError(
+                f"The photos in {folders.output} were made with {name} "
+                f"{record.get(name)}, not {value}. Take another folder, or --force to "
+                "make all anew."
+            )
+
+
+def describe_work(job, folders):
+    """The options, and the folder that is read: cameras all use the same names."""
+    return {**job.options, "photos from": os.path.realpath(folders.photo)}
 
 
 def is_done(job, files):
@@ -252,8 +261,9 @@ class Progress:
             print(" " * 70, end="\r", file=sys.stderr)
         elif not last and now - self.told >= (0.1 if self.screen else EVERY):
             self.told = now
-            rate = self.done / (now - self.start)
-            left = datetime.timedelta(seconds=round((self.total - self.done) / rate))
-            text = f"{self.done} of {self.total}, {rate:.1f} photos/s, {left} left"
+            each = (now - self.start) / self.done
+            left = datetime.timedelta(seconds=round((self.total - self.done) * each))
+            rate = f"{1 / each:.1f} photos/s" if each < 1 else f"{each:.1f} s a photo"
+            text = f"{self.done} of {self.total}, {rate}, {left} left"
             line = f"{text:<70}\r" if self.screen else f"{text}\n"
             print(line, end="", file=sys.stderr, flush=True)

@@ -27,6 +27,7 @@ except ImportError:
     pass
 
 MAX_PIXELS = 150_000_000  # of a photo to read or to write
+HEIC = ".heic", ".heif"
 KEPT = (  # of EXIF's first directory, which in a TIFF also tells where the pixels are
     Base.ImageDescription,
     Base.Make,
@@ -97,7 +98,8 @@ def read_photo(path, single=False):
 
 def note(path, text):
     """Tell on standard error what is to be known of a file."""
-    print(f"note: {shown(path)}: {text}", file=sys.stderr)
+    line = f"note: {shown(path)}: {text}\n"
+    print(line, end="", file=sys.stderr)  # at once: other threads print as well
 
 
 def check_size(width, height):
@@ -200,6 +202,9 @@ def _reason(error, path):
     if isinstance(error, UnidentifiedImageError):
         if os.path.getsize(path) == 0:
             return "the file is empty"
+        ending = Path(path).suffix.lower()
+        if ending in HEIC and ending not in Image.registered_extensions():
+            return "HEIC needs one more package: python -m pip install pillow-heif"
         return "it is not an image that Pillow knows; save it as an 8-bit PNG"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text.rstrip(".")
