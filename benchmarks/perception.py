@@ -86,10 +86,10 @@ def draw(table, path):
     def pick(*names):
         return {name.strip(): tuple(table[name][[0, 2]]) for name in names}
 
-    exact, sharp = "upscale_x4", "upscale_x4_sharp"
+    (start,), (end,) = (pick(x).values() for x in ("upscale_x4", "upscale_x4_sharp"))
     curves = {
-        "mixed with sharp": pick(exact, *map(MIX, MIXES), sharp),
-        "unsharp masking": pick(exact, *map(MASK, AMOUNTS)),
+        "mixed with sharp": {"x4": start, **pick(*map(MIX, MIXES)), "sharp": end},
+        "unsharp masking": {"": start, **pick(*map(MASK, AMOUNTS))},
         "bicubic": pick("bicubic"),
     }
     tfgen.show_tradeoff(
