@@ -488,6 +488,14 @@ def test_files_are_as_readable_as_others(tmp_path):
     assert len(modes) == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows")
+def test_pipes_are_not_waited_for(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "x.png")
+    monkeypatch.setattr(Image, "open", pytest.fail)
+    with pytest.raises(ValueError, match="x.png: it is a pipe, not a file."):
+        read_photo(tmp_path / "x.png")
+
+
 def test_notes_of_several_threads_are_lines(monkeypatch):
     """What is written in two pieces, another thread can part."""
     pieces = []

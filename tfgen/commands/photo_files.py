@@ -74,6 +74,8 @@ def read_photo(path, single=False):
     also if it is an animation or has several pages.
     """
     try:
+        if Path(path).is_fifo():  # to open it might wait for ever
+            raise ValueError("it is a pipe, not a file")
         with Image.open(path) as image:
             check_size(*image.size)
             frames = getattr(image, "n_frames", 1)
