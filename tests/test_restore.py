@@ -128,6 +128,14 @@ def test_a_picture_before_and_after(here):
         assert abs(read(name).astype(float) - picture).mean() < 3
 
 
+def test_dots_stay_dots(here, capsys, asked):
+    dots = np.random.default_rng(0).random((60, 70)) < 0.3
+    Image.fromarray(dots).save("dots.png")
+    assert main("restore dots.png -o out.png".split()) == 0
+    np.testing.assert_array_equal(read("out.png"), 255 * dots)
+    assert not asked and "unchanged: it is black and white" in capsys.readouterr().out
+
+
 def test_sharp(here, asked, monkeypatch):
     recipes = pretrained.RECIPES
     recipe = recipes.get("upscale_x4_sharp", recipes["upscale_x4"])

@@ -163,7 +163,10 @@ class Job:
             count = measure.label(holes).max()
             found = f", {count} defects on {holes.mean():.2%} of the photo"
         restored = image
-        if holes is None or holes.any():
+        grey = any(((row > 0) & (row < 1)).any() for row in image)
+        if self.task == "photo" and not grey:  # dots: a print, a fax, a drawing
+            found = ", unchanged: it is black and white without grey"
+        elif holes is None or holes.any():
             network = self.load_network(image.shape[-1])
             restored = networks.run_network(
                 network, image, self.ensemble, verbose, **known
