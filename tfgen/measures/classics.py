@@ -6,7 +6,7 @@ deviation of the noise where white is 255.
 
 Each denoiser has one parameter that follows from sigma by a constant, the default of
 its last argument. `benchmarks/tune_classics.py` finds the constants: the best mean
-PSNR over sigma 15, 25 and 50 on crops of the nine training photos, grey and colour.
+PSNR over sigma 15, 25 and 50 on crops of nine training photos, grey and colour.
 """
 
 import numpy as np
