@@ -3,8 +3,8 @@
     python benchmarks/tune_classics.py
 
 Each denoiser has one constant. For each value of a grid, its mean PSNR is printed
-over sigma 15, 25 and 50, over the 128 x 128 pixels in the middle of each of the first nine
-training photos, in grey and in colour; the best value is marked.
+over sigma 15, 25 and 50, over the 128 x 128 pixels in the middle of each of the first
+nine training photos, in grey and in colour; the best value is marked.
 """
 
 import numpy as np
