@@ -79,8 +79,8 @@ def add_restore(commands):
         default="photo",
         choices=("photo", "denoise", "inpaint", "scratches", "upscale"),
         help="photo, the default: remove noise, grain and compression of any kind; "
-        "denoise: remove Gaussian noise; inpaint: fill holes; scratches: find and fill "
-        "scratches and specks; upscale: enlarge",
+        "denoise: remove Gaussian noise; inpaint: fill holes, deep ones with copied "
+        "texture; scratches: find and fill scratches and specks; upscale: enlarge",
     )
     add(
         "--strength",
@@ -142,10 +142,9 @@ def add_evaluate(commands):
         epilog="photo: JPEG files of grey pictures are grey, those of colour ones have "
         "colours of half the resolution; with --luma a colour picture is first made "
         "grey: its luma, from 16 to 235, as in published tables. Noise is clipped and "
-        "rounded. "
-        "denoise: the noise is neither clipped nor rounded. inpaint: scratches. "
-        "upscale: images are cropped to multiples of the scale and shrunk bicubically, "
-        "unless FOLDER has folders HR and LR; files in LR are named as in HR or with "
+        "rounded. denoise: the noise is neither clipped nor rounded. inpaint: "
+        "scratches. upscale: images are cropped to multiples of the scale and shrunk "
+        "bicubically, unless FOLDER has folders HR and LR; files in LR are named as in HR or with "
         "x2, x3 or x4 behind.",
     )
     add = parser.add_argument

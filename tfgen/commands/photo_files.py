@@ -79,9 +79,7 @@ def read_photo(path, single=False):
         with Image.open(path) as image:
             check_size(*image.size)
             frames = getattr(image, "n_frames", 1)
-            if (
-                single and frames > 1 and image.format != "MPO"
-            ):  # its first is the photo
+            if single and frames > 1 and image.format != "MPO":
                 raise ValueError(f"it holds {frames} pictures; restore them one by one")
             losses = list(_find_losses(image))  # before decoding changes the tiles
             photo = decode(image)
@@ -119,7 +117,7 @@ def _find_losses(image):
         yield "16-bit colour or transparency was read as 8 bits"
     if ";16" in layout and "transparency" in image.info:
         yield "a level that is transparent was read as opaque"
-    if getattr(image, "n_frames", 1) > 1:
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # a phone's extras
         yield f"only the first of {image.n_frames} pictures was read"
     if image.mode == "CMYK":
         profile = "its" if has_ink_profile(image) else "no"
