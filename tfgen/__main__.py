@@ -144,8 +144,8 @@ def add_evaluate(commands):
         "grey: its luma, from 16 to 235, as in published tables. Noise is clipped and "
         "rounded. denoise: the noise is neither clipped nor rounded. inpaint: "
         "scratches. upscale: images are cropped to multiples of the scale and shrunk "
-        "bicubically, unless FOLDER has folders HR and LR; files in LR are named as in HR or with "
-        "x2, x3 or x4 behind.",
+        "bicubically, unless FOLDER has folders HR and LR; files in LR are named as in "
+        "HR or with x2, x3 or x4 behind.",
     )
     add = parser.add_argument
     add("folder", metavar="FOLDER", help="folder of clean images")
