@@ -4,7 +4,7 @@
     python super_resolution.py --restore small.png large.png   any size, grey or colour
 
 Writes before_after.png (rows: photo, bicubic enlargement, network) and upscale.keras.
-Resuming: the full version, tfgen/restoration.py. Adversarial losses: tfgen/srgan.py
+Resuming, losses: the full version with all of that: tfgen/restoration.py, srgan.py
 """
 
 import argparse

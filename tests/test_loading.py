@@ -83,7 +83,7 @@ def test_splits_of_a_name(glyphs, split, count):
 
 
 def test_photos_keep_their_sizes_and_colours():
-    photos = load_dataset("photos", "test", batch_size=None)
+    photos = load_dataset("photos", "test[:5]", batch_size=None)
     assert {x.shape for x in photos.as_numpy_iterator()} == {
         (512, 512, 3),
         (300, 451, 3),
