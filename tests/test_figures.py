@@ -168,6 +168,60 @@ def test_tradeoff_curves(kept_figures):
             figures.show_tradeoff(curves, "x", "y")
 
 
+def test_panels_share_colours_lines_and_one_legend(kept_figures):
+    x = np.arange(3)
+    panels = {
+        "A": {"healthy": (x, x), "this run": (x, 2 * x)},
+        "B": {"this run": (x, x)},
+    }
+    figures.show_curves(panels, "step", "nats", reference={"ln 2": 0.7}, log="y")
+    first, second = kept_figures[0].axes
+    colors = {line.get_label(): line.get_color() for line in first.get_lines()}
+    assert list(colors) == ["healthy", "this run", "ln 2"]
+    assert colors["healthy"] != colors["this run"]
+    assert second.get_lines()[0].get_color() == colors["this run"]
+    np.testing.assert_array_equal(first.get_lines()[1].get_xydata().T, [x, 2 * x])
+    assert (first.get_xscale(), first.get_yscale()) == ("linear", "log")
+    assert [axes.get_title() for axes in kept_figures[0].axes] == ["A", "B"]
+    (legend,) = kept_figures[0].legends
+    assert [t.get_text() for t in legend.get_texts()] == ["healthy", "this run", "ln 2"]
+    assert not first.get_legend()
+
+
+def test_points(kept_figures):
+    rng = np.random.default_rng(0)
+    drawn, real = rng.normal(size=(2, 2, 5))
+    line = {"equal": ([0, 1], [0, 1])}
+    figures.show_points({"A": {"drawn": drawn, "real": real}}, "x", "y", lines=line)
+    (axes,) = kept_figures[0].axes
+    for group, points in zip(axes.collections, (drawn, real), strict=True):
+        np.testing.assert_allclose(group.get_offsets().T, points)
+    assert [line.get_label() for line in axes.get_lines()] == ["equal"]
+    figures.show_points({"A": {"drawn": drawn}}, "x", "y")
+    assert not kept_figures[1].legends, "one group needs no legend"
+
+
+@pytest.mark.parametrize("show", [figures.show_curves, figures.show_points])
+def test_bad_panels_are_named(show):
+    for panels in ({}, {"A": {}}):
+        with pytest.raises(ValueError, match="Every panel needs a series"):
+            show(panels, "x", "y")
+    with pytest.raises(ValueError, match=r"'a' has x of shape \(2,\) and y .* \(3,\)"):
+        show({"A": {"a": ([1, 2], [1, 2, 3])}}, "x", "y")
+
+
+def test_rows_have_names(kept_figures):
+    figures.show_images(make_images(6), rows=["real", "drawn"])
+    figures.show_comparison({"clean": make_images(2)}, rows=["cat", 7])
+    texts = [[t.get_text() for t in f.axes[0].texts] for f in kept_figures]
+    assert texts[0] == ["real", "drawn"]
+    assert texts[1] == ["clean", "cat", "", "7"]
+    with pytest.raises(ValueError, match="3 names for 2 rows"):
+        figures.show_images(make_images(4), rows=["a", "b", "c"], columns=2)
+    with pytest.raises(ValueError, match="1 names for 2 rows"):
+        figures.show_comparison({"clean": make_images(2)}, rows=["a"])
+
+
 def test_bad_histories_are_named():
     with pytest.raises(ValueError, match="empty"):
         figures.show_history({})
@@ -217,6 +271,12 @@ SHOW = {
         {"clean": make_images()}, path=path
     ),
     "history": lambda path: figures.show_history({"loss": [1]}, path=path),
+    "curves": lambda path: figures.show_curves(
+        {"A": {"a": ([1, 2], [1, 2])}}, "x", "y", path=path
+    ),
+    "points": lambda path: figures.show_points(
+        {"A": {"a": ([1, 2], [1, 2])}}, "x", "y", path=path
+    ),
     "tradeoff": lambda path: figures.show_tradeoff(
         {"VAE": {"beta": (1, 2)}}, "x", "y", path=path
     ),

@@ -79,8 +79,10 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
     )
     from tfgen.plot.figures import (
         show_comparison,
+        show_curves,
         show_history,
         show_images,
+        show_points,
         show_tradeoff,
     )
     from tfgen.plot.progress import SampleGrid

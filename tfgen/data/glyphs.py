@@ -39,6 +39,9 @@ TYPEFACES = {
     "Computer Modern Typewriter": "cmtt10.ttf",
 }
 
+# What the config "new_typefaces" keeps for testing: the family unlike all others.
+HELD_OUT = tuple(name for name in TYPEFACES if name.startswith("STIX"))
+
 # How often each letter is drawn in each typeface: 26 * 21 * 37 = 20,202 training
 # images and 26 * 21 * 7 = 3,822 test images.
 DRAWS = {"train": 37, "test": 7}
@@ -53,7 +56,7 @@ _FINE = 4  # letters are drawn this much larger first, so that hinting is neglig
 
 @dataclasses.dataclass(kw_only=True)
 class GlyphsConfig(tfds.core.BuilderConfig):
-    """One size and colouring of the letters.
+    """One size and colouring of the letters, and how they are split.
 
     Attributes
     ----------
@@ -61,18 +64,26 @@ class GlyphsConfig(tfds.core.BuilderConfig):
         Height and width in pixels.
     channels : int
         1: white letters on black; 3: coloured letters on a coloured ground.
+    held_out : tuple of str
+        Typefaces of which training holds no letter; they alone make the test split.
     """
 
     image_size: int = 32
     channels: int = 1
+    held_out: tuple = ()
 
 
 class Glyphs(EmbeddedBuilder):
     """Capital letters, 26 x 21 typefaces, with random size, rotation and shear.
 
-    Each split holds every letter in every typeface equally often. The draws of
-    the two splits come from independent random streams, and example number `i`
-    has the same letter, typeface and pose in every config.
+    Each split holds every letter in every one of its typefaces equally often. The
+    draws for training and testing come from independent random streams, and example
+    number `i` has the same letter, typeface and pose in every size and colouring.
+
+    All of these share their typefaces between training and testing: a test letter is
+    a new pose of a known outline. Only the config ``new_typefaces`` asks about unseen
+    outlines: its test split holds the typefaces `HELD_OUT`, training the seventeen
+    others, and ``validation`` new poses of these seventeen.
 
     Features: ``image`` (uint8), ``label`` (the letter), ``typeface``, ``size``
     (longer side of the letter as a fraction of the image's), ``rotation``
@@ -89,6 +100,11 @@ class Glyphs(EmbeddedBuilder):
         ),
         GlyphsConfig(
             name="color_128", image_size=128, channels=3, description="128 x 128."
+        ),
+        GlyphsConfig(
+            name="new_typefaces",
+            held_out=HELD_OUT,
+            description="White on black, 32 x 32, split by typeface.",
         ),
     ]
 
@@ -117,14 +133,25 @@ class Glyphs(EmbeddedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        return {split: self._generate_examples(split) for split in DRAWS}
+        if not self.builder_config.held_out:
+            return {split: self._generate_examples(split) for split in DRAWS}
+        return {
+            "train": self._generate_examples("train", held_out=False),
+            "validation": self._generate_examples("test", held_out=False),
+            "test": self._generate_examples("test", held_out=True),
+        }
 
-    def _generate_examples(self, split):
+    def _generate_examples(self, split, held_out=None):
+        """Draw a split: the held out typefaces, the others (False) or all (None)."""
         import tensorflow as tf
 
         image_size = self.builder_config.image_size
         outlines = draw_outlines(2 * image_size)
         poses = draw_poses(split)
+        if held_out is not None:
+            apart = [list(TYPEFACES).index(n) for n in self.builder_config.held_out]
+            chosen = np.isin(poses["typeface"], apart) == held_out
+            poses = {name: values[chosen] for name, values in poses.items()}
         kept = [name for name in self.info.features if name != "image"]
         count = len(poses["label"])
         for start in range(0, count, len(outlines)):

@@ -65,7 +65,7 @@ def draw_grid(images, titles=None, columns=1, labels=None):
     for count in lines:
         tops.append(bottom + GAP + (LINE * count + GAP if count else 0))
         bottom = tops[-1] + scale * height
-    left = round(CHARACTER * max(map(len, labels))) + GAP if labels else 0
+    left = round(1.2 * CHARACTER * max(map(len, labels))) + GAP if labels else 0
     step = scale * width + GAP
     canvas = np.ones((bottom + GAP, left + columns * step + GAP, 3), "float32")
     size = [(pixels + 0.01) / DPI for pixels in (canvas.shape[1], canvas.shape[0])]

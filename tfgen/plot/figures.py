@@ -23,7 +23,7 @@ PALETTE = (
 )
 
 
-def show_images(images, titles=None, *, columns=None, alt=None, path=None):
+def show_images(images, titles=None, *, rows=None, columns=None, alt=None, path=None):
     """Show images in a grid, on the fixed scale from 0 (black) to 1 (white).
 
     Parameters
@@ -33,8 +33,11 @@ def show_images(images, titles=None, *, columns=None, alt=None, path=None):
         enlarged by a whole factor as far as it fits.
     titles : sequence of n strings, optional
         One title above each image.
+    rows : sequence of strings, optional
+        A name at the left of each row.
     columns : int, optional
-        Images in a row. By default the grid is about as wide as it is high.
+        Images in a row. By default as many as make a grid of that many `rows`, or one
+        that is about as wide as it is high.
     alt : str, optional
         What the picture shows, for readers who cannot see it.
     path : str or Path, optional
@@ -44,8 +47,8 @@ def show_images(images, titles=None, *, columns=None, alt=None, path=None):
     Raises
     ------
     ValueError
-        For other shapes, types or values of images, another number of titles, or a
-        path that cannot be written.
+        For other shapes, types or values of images, another number of titles or
+        names, or a path that cannot be written.
 
     Notes
     -----
@@ -55,7 +58,8 @@ def show_images(images, titles=None, *, columns=None, alt=None, path=None):
     check_figure_path(path)
     images = list_images(images)
     if columns is None:
-        columns = math.ceil(math.sqrt(len(images)))
+        root = math.ceil(math.sqrt(len(images)))
+        columns = math.ceil(len(images) / len(rows)) if rows else root
     if columns < 1:
         raise ValueError(f"columns={columns}: a grid needs at least 1 column.")
     columns = min(columns, len(images))
@@ -66,12 +70,13 @@ def show_images(images, titles=None, *, columns=None, alt=None, path=None):
                 f"{len(titles)} titles for {len(images)} images: give one title an "
                 "image, or none."
             )
+    rows = _name_rows(rows, math.ceil(len(images) / columns))
     noun = "image" if len(images) == 1 else "images"
     alt = alt or f"Grid of {len(images)} {noun}, {columns} in a row"
-    show_figure(draw_grid(images, titles, columns), alt, path)
+    show_figure(draw_grid(images, titles, columns, rows), alt, path)
 
 
-def show_comparison(columns, titles=None, *, alt=None, path=None):
+def show_comparison(columns, titles=None, *, rows=None, alt=None, path=None):
     """Show versions of the same images side by side: a column a version.
 
     Parameters
@@ -82,6 +87,8 @@ def show_comparison(columns, titles=None, *, alt=None, path=None):
         The keys are written above the first row.
     titles : dict of str to sequence of strings, optional
         For some or all columns, a line above each image, such as its PSNR.
+    rows : sequence of strings, optional
+        A name at the left of each row.
     alt, path : optional
         As for `show_images`.
     """
@@ -96,29 +103,39 @@ def show_comparison(columns, titles=None, *, alt=None, path=None):
     if not columns:
         raise ValueError("No columns: give a dict such as {'clean': x, 'damaged': y}.")
     table = {name: list_images(images, name) for name, images in columns.items()}
-    rows = len(next(iter(table.values())))
+    count = len(next(iter(table.values())))
     for name in columns:
-        if len(table[name]) != rows:
+        if len(table[name]) != count:
             counts = ", ".join(f"{name} {len(table[name])}" for name in table)
             raise ValueError(
                 f"Columns of different lengths: {counts}. Give equal ones."
             )
-        if name in titles and len(titles[name]) != rows:
+        if name in titles and len(titles[name]) != count:
             raise ValueError(
-                f"{len(titles[name])} titles for the {rows} images of {name!r}: give "
+                f"{len(titles[name])} titles for the {count} images of {name!r}: give "
                 "one title an image."
             )
+    rows = _name_rows(rows, count)
     cells, texts = [], []
-    for row in range(rows):
+    for row in range(count):
         for name, images in table.items():
             cells.append(images[row])
             lines = [name] if row == 0 else []
             if name in titles:
                 lines.append(str(titles[name][row]))
             texts.append("\n".join(lines))
-    noun = "image" if rows == 1 else "images"
-    alt = alt or f"Comparison of {rows} {noun}, side by side: {', '.join(columns)}"
-    show_figure(draw_grid(cells, texts, len(columns)), alt, path)
+    noun = "image" if count == 1 else "images"
+    alt = alt or f"Comparison of {count} {noun}, side by side: {', '.join(columns)}"
+    show_figure(draw_grid(cells, texts, len(columns), rows), alt, path)
+
+
+def _name_rows(rows, count):
+    """Check the names of `count` rows and return them as strings, or None."""
+    if rows is None:
+        return None
+    if len(rows) != count:
+        raise ValueError(f"{len(rows)} names for {count} rows: give one name a row.")
+    return [str(name) for name in rows]
 
 
 def show_history(history, *metrics, reference=None, alt=None, path=None):
@@ -144,7 +161,7 @@ def show_history(history, *metrics, reference=None, alt=None, path=None):
     for name in metrics:
         if name not in values:
             raise ValueError(f"No {name!r} in the history; it has {', '.join(values)}.")
-    figure, axes = plt.subplots(figsize=(5.5, 3), dpi=DPI, layout="constrained")
+    figure, axes = plt.subplots(figsize=(7, 3), dpi=DPI, layout="constrained")
     figure.set_facecolor("white")
     for index, name in enumerate(metrics):
         color = PALETTE[index % len(PALETTE)]
@@ -160,9 +177,160 @@ def show_history(history, *metrics, reference=None, alt=None, path=None):
     axes.set_ylabel(metrics[0] if len(metrics) == 1 else "value")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False)
+    figure.legend(fontsize=8, frameon=False, loc="outside right upper")
     last = [f"{name} ends at {float(values[name][-1]):.3g}" for name in metrics]
     alt = alt or f"Curves over {len(values[metrics[0]])} epochs: {', '.join(last)}"
+    show_figure(figure, alt, path)
+
+
+def show_curves(
+    panels,
+    x_label,
+    y_label,
+    *,
+    reference=None,
+    log=False,
+    columns=None,
+    alt=None,
+    path=None,
+):
+    """Show curves in small panels side by side, on common axes.
+
+    Parameters
+    ----------
+    panels : dict of str to dict of str to (x, y)
+        For each panel, under its title, its curves: a name and two sequences of equal
+        length. A name has the same colour in every panel.
+    x_label, y_label : str
+        The quantities, with their units.
+    reference : dict of str to float, optional
+        Horizontal lines with their labels, in every panel.
+    log : bool or {"x", "y"}
+        Whether both axes, or one, are logarithmic.
+    columns : int, optional
+        Panels in a row; by default at most three.
+    alt, path : optional
+        As for `show_images`.
+
+    Raises
+    ------
+    ValueError
+        No panel, no curve in a panel, or sequences of different lengths.
+    """
+
+    def draw(axes, name, x, y, color):
+        axes.plot(x, y, color=color, marker="o" if len(x) == 1 else None, label=name)
+
+    figure = _draw_panels(panels, draw, x_label, y_label, columns, path)
+    for axes in figure.axes:
+        for label, height in (reference or {}).items():
+            axes.axhline(height, color="0.4", linestyle=":", label=label)
+        if log in (True, "x"):
+            axes.set_xscale("log")
+        if log in (True, "y"):
+            axes.set_yscale("log")
+    _finish_panels(figure, panels, x_label, y_label, alt, path)
+
+
+def show_points(
+    panels,
+    x_label,
+    y_label,
+    *,
+    lines=None,
+    equal=False,
+    columns=None,
+    alt=None,
+    path=None,
+):
+    """Show points in small panels side by side, on common axes.
+
+    Parameters
+    ----------
+    panels : dict of str to dict of str to (x, y)
+        For each panel, under its title, its groups of points: a name and two sequences
+        of equal length. A name has the same colour in every panel.
+    x_label, y_label : str
+        The quantities, with their units.
+    lines : dict of str to (x, y), optional
+        Lines with their names, drawn in every panel.
+    equal : bool
+        Whether a unit has the same length on both axes.
+    columns, alt, path : optional
+        As for `show_curves`.
+
+    Raises
+    ------
+    ValueError
+        No panel, no group in a panel, or sequences of different lengths.
+    """
+
+    def draw(axes, name, x, y, color):
+        size = 25 if len(x) < 100 else 4
+        axes.scatter(x, y, s=size, color=color, linewidths=0, alpha=0.7, label=name)
+
+    figure = _draw_panels(panels, draw, x_label, y_label, columns, path)
+    for axes in figure.axes:
+        for label, (x, y) in (lines or {}).items():
+            axes.plot(x, y, color="0.4", linestyle=":", label=label)
+        if equal:
+            axes.set_aspect("equal")
+    _finish_panels(figure, panels, x_label, y_label, alt, path)
+
+
+def _draw_panels(panels, draw, x_label, y_label, columns, path):
+    """Draw each panel's series with `draw` and return the figure."""
+    check_figure_path(path)
+    if not panels or not all(panels.values()):
+        raise ValueError(
+            "Every panel needs a series: give a dict such as "
+            "{'title': {'name': (x, y)}}."
+        )
+    columns = min(columns or 3, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    names = list(dict.fromkeys(name for panel in panels.values() for name in panel))
+    size = (5, 3) if len(panels) == 1 else (0.5 + 2.3 * columns, 0.3 + 2.1 * rows)
+    legend = 1.8 if len(names) > 1 else 0
+    figure, grid = plt.subplots(
+        rows,
+        columns,
+        figsize=(size[0] + legend, size[1]),
+        dpi=DPI,
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    figure.set_facecolor("white")
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:
+        axes.tick_params(labelbottom=True)  # the lowest panel of each column
+    for axes, (title, series) in zip(grid.flat, panels.items(), strict=False):
+        for name, (x, y) in series.items():
+            x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+            if x.ndim != 1 or x.shape != y.shape:
+                raise ValueError(
+                    f"{name!r} has x of shape {x.shape} and y of shape {y.shape}: give "
+                    "two sequences of equal length."
+                )
+            draw(axes, name, x, y, PALETTE[names.index(name) % len(PALETTE)])
+        axes.set_title(title, fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _finish_panels(figure, panels, x_label, y_label, alt, path):
+    """Write the labels and one legend, off the curves, and show the figure."""
+    figure.supxlabel(x_label, fontsize=9)
+    figure.supylabel(y_label, fontsize=9)
+    named = {}
+    for axes in figure.axes:
+        named |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    if len(named) > 1:
+        place = "outside right upper"
+        figure.legend(named.values(), named, fontsize=8, frameon=False, loc=place)
+    alt = alt or f"{y_label} against {x_label}: {', '.join(panels)}"
     show_figure(figure, alt, path)
 
 
@@ -182,7 +350,7 @@ def show_tradeoff(curves, x_label, y_label, *, alt=None, path=None):
     check_figure_path(path)
     if not curves or not all(curves.values()):
         raise ValueError("Every curve needs a point; got " + repr(curves) + ".")
-    figure, axes = plt.subplots(figsize=(5.5, 3.5), dpi=DPI, layout="constrained")
+    figure, axes = plt.subplots(figsize=(7, 3.5), dpi=DPI, layout="constrained")
     figure.set_facecolor("white")
     for index, (name, points) in enumerate(curves.items()):
         x, y = zip(*points.values(), strict=True)
@@ -194,6 +362,6 @@ def show_tradeoff(curves, x_label, y_label, *, alt=None, path=None):
     axes.margins(0.15)
     axes.spines[["top", "right"]].set_visible(False)
     if len(curves) > 1:
-        axes.legend(fontsize=8, frameon=False)
+        figure.legend(fontsize=8, frameon=False, loc="outside right upper")
     alt = alt or f"{y_label} against {x_label}: {', '.join(curves)}"
     show_figure(figure, alt, path)
