@@ -175,6 +175,22 @@ def test_example_has_the_same_pose_in_every_config(few):
     assert poses["gray_32"] == poses["color_64"]
 
 
+def test_a_config_keeps_whole_typefaces_for_testing(few, tmp_path):
+    builder = Glyphs(data_dir=tmp_path, config="new_typefaces")
+    builder.download_and_prepare()
+    parts = {split: read(builder, split) for split in builder.info.splits}
+    faces = {split: set(part["typeface"]) for split, part in parts.items()}
+    names = builder.info.features["typeface"].names
+    assert {names[i] for i in faces["test"]} == set(module.HELD_OUT)
+    assert faces["train"] == faces["validation"] == set(range(21)) - faces["test"]
+    for split in parts:  # every letter in every typeface, in the poses of the others
+        pairs = set(zip(parts[split]["label"], parts[split]["typeface"], strict=True))
+        assert len(pairs) == len(parts[split]["label"]) == 26 * len(faces[split])
+    poses = module.draw_poses("test")
+    for split in ("validation", "test"):
+        assert set(parts[split]["size"]) <= set(poses["size"])
+
+
 @pytest.fixture(scope="module")
 def prepared_twice(tmp_path_factory):
     """A folder in which two processes have prepared the same set at once."""
