@@ -41,7 +41,8 @@ finally:
     os.dup2(screen, 2)
 for builder in EMBEDDED.values():
     builder().download_and_prepare()
-EMBEDDED["glyphs"](config="color_64").download_and_prepare()  # of chapter 6
+for config in ("color_64", "new_typefaces"):
+    EMBEDDED["glyphs"](config=config).download_and_prepare()
 """
 
 # For the kernels: TensorFlow's warnings, and debugpy's about frozen modules, are noise.

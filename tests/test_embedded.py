@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from tfgen.data import Glyphs, Photos, embedded
+from tfgen.data import Glyphs, Groceries, Photos, embedded
 from tfgen.data import glyphs as module
 
 # Prepares a small set of glyphs in the folder argv[1]. With two more arguments it
@@ -264,6 +264,58 @@ def test_a_damaged_copy_is_made_anew(few, tmp_path):
     builder = Glyphs(data_dir=tmp_path)
     builder.download_and_prepare()
     assert len(read(builder, "test")["image"]) == 546
+
+
+@pytest.fixture(scope="module")
+def groceries():
+    builder = Groceries()
+    builder.download_and_prepare()
+    return {
+        split: tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+        for split in ("train", "validation", "test")
+    }
+
+
+def test_groceries_are_small_photos_in_colour(groceries):
+    counts = [len(part["image"]) for part in groceries.values()]
+    assert counts == [1489, 196, 1071]
+    for part in groceries.values():
+        images = part["image"]
+        assert images.shape[1:] == (80, 80, 3) and images.dtype == np.uint8
+        assert np.std(images, axis=(1, 2, 3)).min() > 8, "none is empty"
+        assert np.ptp(images.astype(int), axis=3).mean(axis=(1, 2)).min() > 1
+
+
+def test_classes_of_groceries_are_what_they_are_called(groceries):
+    """By their colour, in photos that the means were not taken from."""
+    names = Groceries().info.features["label"].names
+    train, test = groceries["train"], groceries["test"]
+    chosen = [names.index(n) for n in ("Aubergine", "Lime", "Orange", "Tomato")]
+
+    def colours(part):
+        kept = np.isin(part["label"], chosen)
+        return part["image"][kept].mean(axis=(1, 2)), part["label"][kept]
+
+    points, labels = colours(train)
+    means = np.stack([points[labels == label].mean(axis=0) for label in chosen])
+    red, green, blue = means.T
+    assert red.argmax() in (2, 3) and green.argmax() in (1, 2) and red.argmin() == 0
+    points, labels = colours(test)
+    nearest = np.abs(points[:, None] - means).sum(axis=2).argmin(axis=1)
+    assert np.mean(np.array(chosen)[nearest] == labels) > 0.7
+
+
+def test_no_grocery_is_in_two_splits(groceries):
+    seen = {}
+    for split, part in groceries.items():
+        small = part["image"].reshape(-1, 16, 5, 16, 5, 3).mean(axis=(2, 4, 5))
+        small = small.reshape(len(small), -1)
+        small = small - small.mean(axis=1, keepdims=True)
+        seen[split] = small / np.linalg.norm(small, axis=1, keepdims=True)
+    assert np.max(seen["test"] @ seen["train"].T) < 0.98
+    assert np.max(seen["validation"] @ seen["train"].T) < 0.98
+    counts = np.bincount(groceries["train"]["label"], minlength=35)
+    assert np.sum(counts >= 16) == 34 and counts.max() == 100 and counts.min() == 0
 
 
 @pytest.fixture(scope="module")

@@ -220,6 +220,37 @@ def test_random_crop_moves_and_stays_inside(tmp_path):
     assert min(lefts) > -0.01 and max(lefts) < 60.01
 
 
+def test_zoom_leaves_room_for_the_crop(tmp_path):
+    ramp = np.tile(np.arange(0, 240, 3, dtype=np.uint8), (80, 1))
+    save(tmp_path / "ramp.png", ramp)
+    options = {"image_size": 64, "channels": 1, "zoom": 1.25}
+    image = next(iter(load_dataset(tmp_path, **options)))[0, ..., 0]
+    expected = np.arange(8, 72) * 3 / 255  # the middle, not scaled
+    np.testing.assert_allclose(image, np.tile(expected, (64, 1)), atol=1e-6)
+    dataset = load_dataset(tmp_path, crop="random", seed=0, **options)
+    images = [next(iter(dataset)).numpy()[0, ..., 0] for _ in range(40)]
+    lefts = {round(float(image[0, 0]) * 85) for image in images}
+    assert len(lefts) > 10 and lefts <= set(range(17))
+    for image in images:
+        np.testing.assert_allclose(np.diff(image, axis=1), 3 / 255, atol=1e-6)
+
+
+def test_half_of_the_images_are_mirrored(tmp_path):
+    for i in range(20):
+        ramp = np.tile(np.arange(i, i + 60, dtype=np.uint8), (60, 1))
+        save(tmp_path / f"{i:02d}.png", ramp)
+    options = {"image_size": 30, "crop": "random", "zoom": 1.5, "seed": 0}
+    dataset = load_dataset(tmp_path, mirror=True, shuffle=False, **options)
+    epochs = [np.concatenate(list(dataset))[:, 0] for _ in range(10)]
+    left = [epoch[:, 0, 0] > epoch[:, -1, 0] for epoch in epochs]
+    assert 0.35 < np.mean(left) < 0.65
+    assert len({tuple(flags) for flags in left}) == 10, "drawn anew in each epoch"
+    again = load_dataset(tmp_path, mirror=True, shuffle=False, **options)
+    np.testing.assert_array_equal(np.concatenate(list(again))[:, 0], epochs[0])
+    plain = np.concatenate(list(load_dataset(tmp_path, shuffle=False, **options)))
+    assert np.all(plain[:, 0, 0] < plain[:, 0, -1])
+
+
 def test_scaling_down_is_antialiased(tmp_path):
     """Stripes one pixel wide must become grey, not stripes or a flat black."""
     save(tmp_path / "stripes.png", np.tile(np.uint8([0, 255]), (64, 32)))
@@ -480,8 +511,8 @@ def test_a_large_folder_starts_at_once(tmp_path):
     "source, options, message",
     [
         ("glyph", {}, "Did you mean 'glyphs'"),
-        ("no such thing", {}, "Embedded are 'glyphs', 'photos'"),
-        ("glyphs/big", {}, "gray_32, color_64, color_128"),
+        ("no such thing", {}, "Embedded are 'glyphs', 'groceries', 'photos'"),
+        ("glyphs/big", {}, "gray_32, color_64, color_128, new_typefaces"),
         (3, {}, "name of a dataset or a folder"),
         ("", {}, "name of a dataset or a folder"),
         ("glyphs", {"split": None}, "split must be"),
@@ -489,6 +520,9 @@ def test_a_large_folder_starts_at_once(tmp_path):
         ("glyphs", {"split": "train[:0%]"}, "no images"),
         ("glyphs", {"crop": "middle"}, "center"),
         ("glyphs", {"crop": "random"}, "needs image_size"),
+        ("glyphs", {"zoom": 0.5, "image_size": 8}, "at least 1, not 0.5"),
+        ("glyphs", {"zoom": True, "image_size": 8}, "at least 1, not True"),
+        ("glyphs", {"zoom": 2}, "zoom=2 needs image_size"),
         ("glyphs", {"batch_size": 0}, "above 0"),
         ("glyphs", {"batch_size": 2.5}, "whole number"),
         ("glyphs", {"image_size": -1}, "number of pixels"),

@@ -4,15 +4,17 @@
 TensorFlow Datasets, of a folder. `patches` cuts photos into squares, `corruptions`
 damages images.
 
-The embedded datasets are ``glyphs`` (capital letters in real typefaces) and
-``photos`` (real photographs). They are built from files that the installed packages
-already contain, so nothing is downloaded. They are registered on import:
+The embedded datasets are ``glyphs`` (capital letters in real typefaces),
+``groceries`` (small photos of fruit and vegetables) and ``photos`` (real photographs).
+They are built from files that the installed packages already contain, so nothing is
+downloaded. They are registered on import:
 once ``tfgen`` is imported, ``tfds.load("glyphs")`` works as it does for any other
 dataset. Sources and licences: ``data/README.md`` of the project.
 """
 
 from tfgen.data.glyphs import Glyphs as Glyphs
+from tfgen.data.groceries import Groceries as Groceries
 from tfgen.data.photos import Photos as Photos
 
-EMBEDDED = {builder.name: builder for builder in (Glyphs, Photos)}
+EMBEDDED = {builder.name: builder for builder in (Glyphs, Groceries, Photos)}
 """The embedded builders by name."""
