@@ -105,7 +105,7 @@ def score(vae, letters, held_out, judge):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--betas", type=float, nargs="+", default=[0, 0.0625, 1])
+    parser.add_argument("--betas", type=float, nargs="+", default=[0, 1 / 16, 1, 64])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--steps", type=int, help="batches of an epoch, by default all")
