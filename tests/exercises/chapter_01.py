@@ -2,18 +2,14 @@
 
 PHOTOS = """
 import numpy as np
-rng = np.random.default_rng(0)
 photos = {f"photo {i}": np.zeros((8, 8, 3), "uint8") for i in range(39)}
 """
 PICTURES = """
 import numpy as np
-rng = np.random.default_rng(0)
 rows = np.linspace(0, 40, 1411)[:, None, None]
 smooth = np.broadcast_to(rows + 100, (1411, 1411, 3)).astype("uint8")
-stripes = np.zeros((512, 512, 3), "uint8")
-stripes[::16] = stripes[:, ::16] = 255
-stripes[::2, ::3] = 255
-photos = {"brick": stripes, "retina": smooth}
+grain = np.random.default_rng(0).integers(0, 256, (512, 512, 3)).astype("uint8")
+photos = {"brick": grain, "retina": smooth}
 """
 SPLIT = """
 def split_by_name(names, fraction, seed):

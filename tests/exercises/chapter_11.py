@@ -6,17 +6,18 @@ import tensorflow as tf
 import tfgen
 
 rows, columns = np.mgrid[:160, :240]
-photo = 0.5 + 0.4 * np.sin(rows / 9) * np.cos(columns / 11)
+photo = 0.5 + 0.4 * np.sin(rows / 3) * np.cos(columns / 4)
 held_out = 2 * [np.repeat(photo[..., None], 3, axis=-1).astype("float32")]
 smalls = [tfgen.downsample(x[None], scale=4)["image"][0].numpy() for x in held_out]
 
 
 class Enlarger:
-    "Repeats pixels, a little askew."
+    "Lanczos' filter, a little askew."
 
     def restore(self, small):
-        large = np.repeat(np.repeat(small, 4, axis=0), 4, axis=1)
-        return np.roll(large, (1, 2), (0, 1))
+        size = [4 * length for length in small.shape[:2]]
+        large = tf.image.resize(small, size, "lanczos5").numpy()
+        return np.clip(0.95 * large + 0.05 * np.roll(large, (1, 2), (0, 1)), 0, 1)
 
 
 restorer = Enlarger()
