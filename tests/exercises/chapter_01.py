@@ -1,9 +1,5 @@
 """Answers to the exercises of chapter 1: right ones are in its solutions."""
 
-PHOTOS = """
-import numpy as np
-photos = {f"photo {i}": np.zeros((8, 8, 3), "uint8") for i in range(39)}
-"""
 PICTURES = """
 import numpy as np
 rows = np.linspace(0, 40, 1411)[:, None, None]
@@ -76,7 +72,7 @@ def relative_error(image, factor):
         },
     },
     4: {
-        "given": PHOTOS,
+        "given": "import numpy as np",
         "right": None,
         "wrong": {
             "splits patches": """
@@ -84,16 +80,21 @@ def split_by_name(names, fraction, seed):
     return np.random.default_rng(seed).uniform(size=len(names)) < fraction
 """,
             "ignores the fraction": SPLIT.format(
-                different="np.unique(names)", result="np.isin(names, order[:13])"
+                different="np.unique(names)",
+                result="np.isin(names, order[: len(order) // 2])",
             ),
             "ignores the seed": SPLIT.format(
                 different="np.unique(names)", result=KEPT
             ).replace("default_rng(seed)", "default_rng(0)"),
             "returns names": SPLIT.format(
-                different="np.unique(names)", result="np.array(order[:13])"
+                different="np.unique(names)",
+                result="order[: round(fraction * len(different))]",
             ),
             "returns a list": SPLIT.format(
                 different="np.unique(names)", result=f"list({KEPT})"
+            ),
+            "the order of a set, which changes from run to run": SPLIT.format(
+                different="list(set(names.tolist()))", result=KEPT
             ),
             "depends on the order of the patches": SPLIT.format(
                 different="list(dict.fromkeys(names.tolist()))", result=KEPT
