@@ -81,14 +81,14 @@ def split_by_name(names, fraction, seed):
 """,
             "ignores the fraction": SPLIT.format(
                 different="np.unique(names)",
-                result="np.isin(names, order[: len(order) // 2])",
+                result=KEPT.replace("fraction", "0.5"),
             ),
             "ignores the seed": SPLIT.format(
                 different="np.unique(names)", result=KEPT
             ).replace("default_rng(seed)", "default_rng(0)"),
             "returns names": SPLIT.format(
                 different="np.unique(names)",
-                result="order[: round(fraction * len(different))]",
+                result="order[: len(names) // 3]",
             ),
             "returns a list": SPLIT.format(
                 different="np.unique(names)", result=f"list({KEPT})"
