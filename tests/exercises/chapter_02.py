@@ -10,17 +10,17 @@ from tfgen.gan import discriminator_loss
 
 TRAIN = """
 def train_small(data, seed, loss="non_saturating", beta_1=0.5, rates=(2e-3, 5e-4)):
-    keras.utils.set_random_seed({seed})
+    {first}
     networks = tfgen.build_generator(width=16), tfgen.build_discriminator(width=16)
     gan = tfgen.GAN(*networks, {loss}, seed=seed)
-    gan.compile(*(keras.optimizers.Adam(rate, {beta}) for rate in {rates}))
+    gan.compile(*(keras.optimizers.Adam(rate, beta_1) for rate in {rates}))
     gan.fit(data, verbose=0)
     return gan
 """
 
 
-def train_small(seed="seed", loss="loss", beta="beta_1", rates="rates"):
-    return TRAIN.format(seed=seed, loss=loss, beta=beta, rates=rates)
+def train_small(first="keras.utils.set_random_seed(seed)", loss="loss", rates="rates"):
+    return TRAIN.format(first=first, loss=loss, rates=rates)
 
 
 SMOOTHED = """
@@ -51,12 +51,11 @@ EXERCISES = {
         "right": None,
         "wrong": {
             "forgets the loss": train_small(loss="'non_saturating'"),
-            "sets no seed before it builds": train_small(
-                seed="np.random.default_rng().integers(1000)"
+            "sets no seed before it builds": train_small(first=""),
+            "builds with one seed for all": train_small(
+                "keras.utils.set_random_seed(0)"
             ),
-            "takes one seed for all": train_small(seed="0"),
             "exchanges the rates": train_small(rates="rates[::-1]"),
-            "forgets beta_1": train_small(beta="0.5"),
         },
     },
     3: {
