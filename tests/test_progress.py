@@ -35,7 +35,7 @@ class Painter(keras.Model):
 
 
 class LabelPainter(Painter):
-    """Paints the shade that the labels ask for: the first tens, the second ones."""
+    """Paints the shade that two labels ask for."""
 
     classes = (3, 20)
 
