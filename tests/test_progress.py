@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import tfgen
+from tfgen.plot.canvas import draw_grid
 from tfgen.plot.progress import SampleGrid
 
 
@@ -32,8 +34,19 @@ class Painter(keras.Model):
         return np.ones((count, 4, 4, 1)) * shades[:, None, None, None]
 
 
-def train(*callbacks, epochs=3, **kwargs):
-    painter = Painter()
+class LabelPainter(Painter):
+    """Paints the shade that two labels ask for."""
+
+    classes = (3, 20)
+
+    def sample(self, count, seed=None, labels=None):
+        assert labels.shape == (count, 2)
+        shades = (20 * labels[:, 0] + labels[:, 1]) / 100 + float(self.shade)
+        return np.ones((count, 4, 4, 1)) * shades[:, None, None, None]
+
+
+def train(*callbacks, epochs=3, painter=Painter, **kwargs):
+    painter = painter()
     painter.compile()
     x = np.ones((4, 1))
     painter.fit(
@@ -71,6 +84,69 @@ def test_one_display_is_updated(notebook):
     assert [kind for kind, _, _ in notebook] == ["display"] + ["update"] * 21
     alt = notebook[-1][2]["image/png"]["alt"]
     assert "epochs 0, 3, 6, 9, 11, 14, 17, 20" in alt
+
+
+def test_columns_keep_their_labels_and_name_them(notebook, monkeypatch):
+    grids = []
+
+    def draw(images, titles=None, **kwargs):
+        grids.append((images, titles))
+        return draw_grid(images, titles, **kwargs)
+
+    monkeypatch.setattr("tfgen.plot.progress.draw_grid", draw)
+    names = (["A", "B", "C"], [f"face {number}" for number in range(20)])
+    grid = SampleGrid(count=4, class_names=names)
+    train(grid, painter=LabelPainter)
+    images, titles = grids[-1]
+    assert len(images) == len(titles) == 4 * 4 and set(titles[4:]) == {""}
+    asked = [f"{names[0][first]}\n{names[1][second]}" for first, second in grid.labels]
+    assert titles[:4] == asked and len(set(asked)) > 1
+    shades = [image[0, 0, 0] for image in images[:4]]  # of epoch 0: what was asked
+    np.testing.assert_allclose(shades, grid.labels @ [0.2, 0.01], atol=1e-6)
+    assert (
+        f"ask for {asked[0]}".replace("\n", " ") in notebook[-1][2]["image/png"]["alt"]
+    )
+
+
+def test_columns_without_names_give_numbers_and_without_labels_nothing(monkeypatch):
+    monkeypatch.setattr("tfgen.plot.progress.in_notebook", lambda: True)
+    shown = []
+    monkeypatch.setattr(
+        "tfgen.plot.progress.draw_grid",
+        lambda images, titles=None, **kwargs: (
+            shown.append(titles) or draw_grid(images, titles, **kwargs)
+        ),
+    )
+    grid = SampleGrid(count=2)
+    train(grid, painter=LabelPainter, epochs=1)
+    assert shown[-1][:2] == [f"{first}\n{second}" for first, second in grid.labels]
+    train(SampleGrid(count=2), epochs=1)
+    assert shown[-1] is None
+
+
+def test_labels_of_columns_are_those_that_the_model_would_draw():
+    gan = tfgen.GAN(
+        tfgen.build_generator((4, 4, 1), 3, 2, classes=(3, 20)),
+        tfgen.build_discriminator((4, 4, 1), 2, classes=(3, 20)),
+        classes=(3, 20),
+    )
+    gan.compile()
+    grid = SampleGrid(count=5, seed=4)
+    gan.fit(np.ones((4, 4, 4, 1), "float32"), np.zeros((4, 2), int), callbacks=[grid])
+    np.testing.assert_allclose(grid.images[-1], gan.sample(5, seed=4), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("names", "painter", "reason"),
+    [
+        (["A", "B"], LabelPainter, "(2,) names, the model has classes=(3, 20)"),
+        ((["A", "B"], ["x"] * 20), LabelPainter, "(2, 20) names"),
+        (["A", "B"], Painter, "(2,) names, the model has classes=()"),
+    ],
+)
+def test_names_that_do_not_fit_are_named(names, painter, reason):
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        train(SampleGrid(class_names=names), painter=painter)
 
 
 def test_pictures_are_written(tmp_path):
