@@ -145,6 +145,14 @@ class AugmentedGAN(tfgen.GAN):
 # --- Runs -------------------------------------------------------------------
 
 
+def write_table(path, rows):
+    """Write all rows so far, so that a run that is stopped leaves them."""
+    text = io.StringIO()
+    heads = ["run", "steps", "seconds", *FIGURES]
+    csv.writer(text, lineterminator="\n").writerows([heads, *rows])
+    write_whole(path, text.getvalue().encode())
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--steps", type=int, default=3000, help="of each run")
@@ -226,12 +234,9 @@ def main():
             rows.append([name, steps, round(seconds), *(round(x, 4) for x in figures)])
             text = "".join(f"{value:10.3f}" for value in figures)
             print(f"{name:>10} {steps:5d} {seconds:7.0f}{text}", flush=True)
+            if options.table is not None:
+                write_table(options.table, rows)
 
-    if options.table is not None:
-        text = io.StringIO()
-        heads = ["run", "steps", "seconds", *FIGURES]
-        csv.writer(text, lineterminator="\n").writerows([heads, *rows])
-        write_whole(options.table, text.getvalue().encode())
     if options.picture is not None:
         asked = np.repeat(np.arange(len(CLASSES)), 4)
         samples = gan.sample(labels=asked, seed=2)

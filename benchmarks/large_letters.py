@@ -93,6 +93,16 @@ def score(images, labels, judge):
 # --- Runs -------------------------------------------------------------------
 
 
+def write_table(path, rows):
+    """Write all rows so far, so that a run that is stopped leaves them."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["kind", "seed", "steps", "seconds", *FIGURES])
+    for row in rows:
+        writer.writerow([*row[:4], *(f"{value:.4f}" for value in row[4:])])
+    write_whole(path, text.getvalue().encode())
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--kinds", nargs="*", default=KINDS, choices=KINDS)
@@ -144,14 +154,9 @@ def main():
                 rows.append([kind, seed, steps, round(seconds), *figures])
                 text = "".join(f"{value:10.4f}" for value in figures)
                 print(f"{kind:>16} {seed:4} {steps:5} {seconds:7.0f}{text}", flush=True)
+                if options.table is not None:
+                    write_table(options.table, rows)
 
-    if options.table is not None:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["kind", "seed", "steps", "seconds", *FIGURES])
-        for row in rows:
-            writer.writerow([*row[:4], *(f"{value:.4f}" for value in row[4:])])
-        write_whole(options.table, text.getvalue().encode())
     if options.picture is not None:
         letters = gan.sample(labels=np.arange(104) % LETTERS, seed=2)
         tfgen.show_images(letters, columns=26, path=options.picture)
