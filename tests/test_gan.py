@@ -16,6 +16,9 @@ from tfgen.gan import (
     minimax_generator_loss,
     non_saturating_generator_loss,
     r1_penalty,
+    r1_r2_penalty,
+    relativistic_discriminator_loss,
+    relativistic_generator_loss,
 )
 
 SHAPE = (8, 8, 1)
@@ -136,6 +139,18 @@ def test_further_losses_at_values_computed_by_hand(name, d_loss, g_loss):
     assert float(losses[1](fake)) == pytest.approx(g_loss)
 
 
+def test_relativistic_losses_ask_which_of_a_pair_is_real():
+    real, fake = tf.constant([[2.0], [0.5]]), tf.constant([[-3.0], [0.5]])
+    expected = (np.log(1 + np.exp(-5)) + np.log(2)) / 2
+    found = relativistic_discriminator_loss(real, fake)
+    assert float(found) == pytest.approx(expected)
+    found = relativistic_generator_loss(real, fake)
+    assert float(found) == pytest.approx((np.log(1 + np.exp(5)) + np.log(2)) / 2)
+    for loss in (relativistic_discriminator_loss, relativistic_generator_loss):
+        shifted = loss(real + 7, fake + 7)  # only differences count
+        assert float(shifted) == pytest.approx(float(loss(real, fake)), rel=1e-5)
+
+
 def test_penalties_of_functions_whose_slope_is_known():
     real, fake = (tf.random.uniform((5, 4, 4, 1), seed=seed) for seed in (1, 2))
     alpha = tf.random.uniform((5, 1, 1, 1), seed=3)
@@ -148,12 +163,15 @@ def test_penalties_of_functions_whose_slope_is_known():
 
     assert float(gradient_penalty(linear, real, fake, alpha)) == pytest.approx(121)
     assert float(r1_penalty(linear, real, fake, alpha)) == pytest.approx(72)
+    assert float(r1_r2_penalty(linear, real, fake, alpha)) == pytest.approx(144)
     between = (1 - alpha) * real + alpha * fake
     length = np.sqrt(np.square(between).sum(axis=(1, 2, 3)))
     expected = np.square(length - 1).mean()
     assert float(gradient_penalty(square, real, fake, alpha)) == pytest.approx(expected)
     expected = np.square(real).sum(axis=(1, 2, 3)).mean() / 2
     assert float(r1_penalty(square, real, fake, alpha)) == pytest.approx(expected)
+    expected += np.square(fake).sum(axis=(1, 2, 3)).mean() / 2
+    assert float(r1_r2_penalty(square, real, fake, alpha)) == pytest.approx(expected)
 
 
 def test_the_gradient_penalty_survives_a_flat_discriminator():
@@ -212,7 +230,8 @@ def test_the_name_of_the_loss_chooses_the_generators_loss():
     outputs = tf.constant([[1.0]]), tf.constant([[-3.0]])
     for name, losses in module.LOSSES.items():
         found = small_gan("layer", loss=name).losses_of(*outputs)
-        assert found[0] == losses[0](*outputs) and found[1] == losses[1](outputs[1])
+        judged = outputs if name == "r3gan" else outputs[1:]
+        assert found[0] == losses[0](*outputs) and found[1] == losses[1](*judged)
 
 
 @pytest.mark.parametrize("loss", sorted({*module.LOSSES} - {"minimax"}))
