@@ -74,6 +74,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         class_coverage,
         class_divergence,
         class_shares,
+        coverage,
         frechet_distance,
         kernel_distance,
         memorization_test,
