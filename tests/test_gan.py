@@ -261,6 +261,47 @@ def test_the_weight_of_the_penalty_decides_how_steep_the_discriminator_gets(loss
     assert slope(100.0) < 0.5 * slope(0.0)
 
 
+def test_r3gan_with_labels_is_saved_and_goes_on_alike(tmp_path):
+    images, labels = halves(16), np.arange(16) % 3
+    options = {"classes": 3, "n_critic": 2, "penalty_weight": 0.5}
+    model = small_gan("layer", loss="r3gan", **options)
+    model.compile(run_eagerly=True)
+    model.fit(images, labels, batch_size=4, verbose=0)
+    model.save(tmp_path / "gan.keras")
+    loaded = keras.saving.load_model(tmp_path / "gan.keras")
+    loaded.run_eagerly = True
+    logs = []
+    for gan in (model, loaded):
+        options = {"batch_size": 4, "shuffle": False, "verbose": 0}
+        logs.append(gan.fit(images, labels, **options).history)
+    assert logs[0] == logs[1]
+    for one, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("loss", module.LOSSES)
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_every_loss_trains_in_mixed_precision(loss, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = small_gan("layer", loss=loss)
+        model.compile(run_eagerly=True)
+        for optimizer in (model.generator_optimizer, model.discriminator_optimizer):
+            if policy == "mixed_float16":  # the scale that training comes down to
+                optimizer.dynamic_scale.assign(128.0)
+        kernels = [
+            network.trainable_variables[0]
+            for network in (model.generator, model.discriminator)
+        ]
+        before = [kernel.numpy() for kernel in kernels]
+        history = model.fit(halves(16), batch_size=8, verbose=0).history
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert np.isfinite(list(history.values())).all()
+    for kernel, start in zip(kernels, before, strict=True):
+        assert kernel.dtype == "float32" and not np.array_equal(kernel, start)
+
+
 def test_metrics_are_without_the_penalty():
     logs = []
     for weight in (0.0, 1000.0):

@@ -190,8 +190,8 @@ MODELS = {
     "toy": (toy, {}),
     "gan": (gan, dict(classes=3, loss="r1", n_critic=2, penalty_weight=3.0)),
     "conditional gan": (
-        functools.partial(gan, classes=(2, 3), loss="r3gan"),
-        dict(n_critic=3, penalty_weight=5.0),
+        functools.partial(gan, classes=(2, 3)),
+        dict(loss="wasserstein", n_critic=3, penalty_weight=5.0),
     ),
     "vae": (
         functools.partial(vae, likelihood="gaussian"),
