@@ -16,6 +16,9 @@ from tfgen.gan import (
     minimax_generator_loss,
     non_saturating_generator_loss,
     r1_penalty,
+    r1_r2_penalty,
+    relativistic_discriminator_loss,
+    relativistic_generator_loss,
 )
 
 SHAPE = (8, 8, 1)
@@ -136,6 +139,18 @@ def test_further_losses_at_values_computed_by_hand(name, d_loss, g_loss):
     assert float(losses[1](fake)) == pytest.approx(g_loss)
 
 
+def test_relativistic_losses_ask_which_of_a_pair_is_real():
+    real, fake = tf.constant([[2.0], [0.5]]), tf.constant([[-3.0], [0.5]])
+    expected = (np.log(1 + np.exp(-5)) + np.log(2)) / 2
+    found = relativistic_discriminator_loss(real, fake)
+    assert float(found) == pytest.approx(expected)
+    found = relativistic_generator_loss(real, fake)
+    assert float(found) == pytest.approx((np.log(1 + np.exp(5)) + np.log(2)) / 2)
+    for loss in (relativistic_discriminator_loss, relativistic_generator_loss):
+        shifted = loss(real + 7, fake + 7)  # only differences count
+        assert float(shifted) == pytest.approx(float(loss(real, fake)), rel=1e-5)
+
+
 def test_penalties_of_functions_whose_slope_is_known():
     real, fake = (tf.random.uniform((5, 4, 4, 1), seed=seed) for seed in (1, 2))
     alpha = tf.random.uniform((5, 1, 1, 1), seed=3)
@@ -148,12 +163,15 @@ def test_penalties_of_functions_whose_slope_is_known():
 
     assert float(gradient_penalty(linear, real, fake, alpha)) == pytest.approx(121)
     assert float(r1_penalty(linear, real, fake, alpha)) == pytest.approx(72)
+    assert float(r1_r2_penalty(linear, real, fake, alpha)) == pytest.approx(144)
     between = (1 - alpha) * real + alpha * fake
     length = np.sqrt(np.square(between).sum(axis=(1, 2, 3)))
     expected = np.square(length - 1).mean()
     assert float(gradient_penalty(square, real, fake, alpha)) == pytest.approx(expected)
     expected = np.square(real).sum(axis=(1, 2, 3)).mean() / 2
     assert float(r1_penalty(square, real, fake, alpha)) == pytest.approx(expected)
+    expected += np.square(fake).sum(axis=(1, 2, 3)).mean() / 2
+    assert float(r1_r2_penalty(square, real, fake, alpha)) == pytest.approx(expected)
 
 
 def test_the_gradient_penalty_survives_a_flat_discriminator():
@@ -212,7 +230,8 @@ def test_the_name_of_the_loss_chooses_the_generators_loss():
     outputs = tf.constant([[1.0]]), tf.constant([[-3.0]])
     for name, losses in module.LOSSES.items():
         found = small_gan("layer", loss=name).losses_of(*outputs)
-        assert found[0] == losses[0](*outputs) and found[1] == losses[1](outputs[1])
+        judged = outputs if name == "r3gan" else outputs[1:]
+        assert found[0] == losses[0](*outputs) and found[1] == losses[1](*judged)
 
 
 @pytest.mark.parametrize("loss", sorted({*module.LOSSES} - {"minimax"}))
@@ -240,6 +259,47 @@ def test_the_weight_of_the_penalty_decides_how_steep_the_discriminator_gets(loss
         return float(r1_penalty(judge, tf.constant(images), None, None))
 
     assert slope(100.0) < 0.5 * slope(0.0)
+
+
+def test_r3gan_with_labels_is_saved_and_goes_on_alike(tmp_path):
+    images, labels = halves(16), np.arange(16) % 3
+    options = {"classes": 3, "n_critic": 2, "penalty_weight": 0.5}
+    model = small_gan("layer", loss="r3gan", **options)
+    model.compile(run_eagerly=True)
+    model.fit(images, labels, batch_size=4, verbose=0)
+    model.save(tmp_path / "gan.keras")
+    loaded = keras.saving.load_model(tmp_path / "gan.keras")
+    loaded.run_eagerly = True
+    logs = []
+    for gan in (model, loaded):
+        options = {"batch_size": 4, "shuffle": False, "verbose": 0}
+        logs.append(gan.fit(images, labels, **options).history)
+    assert logs[0] == logs[1]
+    for one, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("loss", module.LOSSES)
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_every_loss_trains_in_mixed_precision(loss, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = small_gan("layer", loss=loss)
+        model.compile(run_eagerly=True)
+        for optimizer in (model.generator_optimizer, model.discriminator_optimizer):
+            if policy == "mixed_float16":  # the scale that training comes down to
+                optimizer.dynamic_scale.assign(128.0)
+        kernels = [
+            network.trainable_variables[0]
+            for network in (model.generator, model.discriminator)
+        ]
+        before = [kernel.numpy() for kernel in kernels]
+        history = model.fit(halves(16), batch_size=8, verbose=0).history
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert np.isfinite(list(history.values())).all()
+    for kernel, start in zip(kernels, before, strict=True):
+        assert kernel.dtype == "float32" and not np.array_equal(kernel, start)
 
 
 def test_metrics_are_without_the_penalty():

@@ -12,6 +12,7 @@ from tfgen.measures.samples import (
     class_coverage,
     class_divergence,
     class_shares,
+    coverage,
     frechet_distance,
     kernel_distance,
     memorization_test,
@@ -124,13 +125,13 @@ def test_the_kernel_distance_is_not_biased_by_few_samples(rng):
     assert min(distances) < 0
 
 
-@pytest.mark.parametrize("measure", [kernel_distance, precision_recall])
+@pytest.mark.parametrize("measure", [kernel_distance, precision_recall, coverage])
 def test_bad_features_are_refused(measure):
     good = np.zeros((10, 3))
     with pytest.raises(ValueError, match="equal dimensions"):
         measure(good, np.zeros((10, 4)))
     with pytest.raises(ValueError, match="At least"):
-        measure(good, np.zeros((1, 3)))
+        measure(good, np.zeros((0, 3)))
     with pytest.raises(ValueError, match="NaN or infinite"):
         measure(good, np.full((10, 3), np.nan))
 
@@ -167,6 +168,59 @@ def test_noise_costs_precision_and_lost_modes_cost_recall(rng):
     assert min(floor) > 0.9
     assert noisy[0] < 0.5
     assert one_mode[0] > 0.9 and one_mode[1] < 0.6
+
+
+# --- Coverage ---
+
+
+def test_coverage_is_worked_out_by_hand():
+    # The balls of the real points 0, 1, 2, 10 have the radii 1, 1, 1, 8 for k = 1.
+    real = np.array([[0.0], [1.0], [2.0], [10.0]])
+    fake = np.array([[0.4], [0.5], [0.6], [90.0]])
+    assert coverage(real, fake, k=1) == 0.5  # those of 0 and 1
+    assert precision_recall(real, fake, k=1)[0] == 0.75  # all but 90
+    assert precision_recall(real, fake, k=1)[1] == 0.75  # all in the ball of 90 but 0
+
+
+def test_coverage_is_the_share_of_real_points_with_a_sample_in_their_ball(
+    rng, monkeypatch
+):
+    monkeypatch.setattr("tfgen.measures.samples.BLOCK", 16)
+    real, fake = normal(rng, 60), normal(rng, 50, mean=0.7)
+    radii = KDTree(real).query(real, 4)[0][:, 3]
+    distances = np.linalg.norm(real[:, None] - fake, axis=2)
+    expected = (distances <= radii[:, None]).any(axis=1).mean()
+    assert 0 < expected < 1
+    assert coverage(real, fake, k=3) == pytest.approx(expected)
+
+
+def test_coverage_asks_neither_for_order_nor_for_place_and_scale(rng):
+    real, fake = normal(rng, 80), normal(rng, 80, mean=0.7)
+    rotation = np.linalg.qr(normal(rng, 4))[0]
+    expected = coverage(real, fake)
+    assert coverage(real[::-1], rng.permutation(fake)) == expected
+    assert coverage(3 * real @ rotation + 5, 3 * fake @ rotation + 5) == expected
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_two_sets_of_one_distribution_have_the_known_coverage(rng, k):
+    floors = [coverage(normal(rng, 400), normal(rng, 400), k) for _ in range(10)]
+    assert np.mean(floors) == pytest.approx(1 - 2.0**-k, abs=0.02)
+
+
+def test_lost_modes_cost_coverage_and_stray_samples_do_not_restore_it(rng):
+    real = np.concatenate([normal(rng, 500, mean=m, scale=0.3) for m in (-3, 3)])
+    one_mode = normal(rng, 1000, mean=3, scale=0.3)
+    assert 0.45 < coverage(real, one_mode) < 0.55
+    one_mode[:20] = normal(rng, 20, scale=30)
+    assert precision_recall(real, one_mode)[1] > 0.9
+    assert coverage(real, one_mode) < 0.55
+
+
+@pytest.mark.parametrize("k", [0, 10])
+def test_a_neighbour_that_does_not_exist_is_refused(k):
+    with pytest.raises(ValueError, match="k must be from 1 to 9"):
+        coverage(np.zeros((10, 3)), np.zeros((10, 3)), k=k)
 
 
 # --- Variety ---

@@ -45,6 +45,9 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         minimax_generator_loss,
         non_saturating_generator_loss,
         r1_penalty,
+        r1_r2_penalty,
+        relativistic_discriminator_loss,
+        relativistic_generator_loss,
         wasserstein_discriminator_loss,
         wasserstein_generator_loss,
     )
@@ -71,6 +74,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         class_coverage,
         class_divergence,
         class_shares,
+        coverage,
         frechet_distance,
         kernel_distance,
         memorization_test,

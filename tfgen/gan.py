@@ -211,6 +211,21 @@ def wasserstein_generator_loss(fake_output):
 
 
 @in_float32
+def relativistic_discriminator_loss(real_output, fake_output):
+    """``E[log(1 + exp(D(G(z)) - D(x)))]`` over pairs of a real and a generated image;
+    ln 2 where it cannot tell (Jolicoeur-Martineau, "The relativistic
+    discriminator", 2018, arXiv:1807.00734)."""
+    return tf.reduce_mean(tf.nn.softplus(fake_output - real_output))
+
+
+@in_float32
+def relativistic_generator_loss(real_output, fake_output):
+    """``E[log(1 + exp(D(x) - D(G(z))))]``: each generated image shall look more real
+    than the real one of its pair (arXiv:1807.00734)."""
+    return tf.reduce_mean(tf.nn.softplus(real_output - fake_output))
+
+
+@in_float32
 def gradient_penalty(judge, real_images, fake_images, alpha):
     """``E[(|grad D(x')| - 1)^2]`` at points x' between real and generated images.
 
@@ -239,6 +254,17 @@ def r1_penalty(judge, real_images, fake_images, alpha):
     return tf.reduce_mean(_slopes(judge, real_images)) / 2
 
 
+@in_float32
+def r1_r2_penalty(judge, real_images, fake_images, alpha):
+    """`r1_penalty` at the real images plus the same, R2, at the generated ones.
+
+    With the relativistic losses this makes R3GAN (Huang et al., "The GAN is dead;
+    long live the GAN!", 2025, arXiv:2501.05441).
+    """
+    r2 = tf.reduce_mean(_slopes(judge, fake_images)) / 2
+    return r1_penalty(judge, real_images, fake_images, alpha) + r2
+
+
 def _slopes(judge, images):
     """Squared length of the gradient of the output at each image, (n,)."""
     with tf.GradientTape() as tape:
@@ -256,9 +282,14 @@ LOSSES = {
     "hinge": (hinge_discriminator_loss, wasserstein_generator_loss),
     "wasserstein": (wasserstein_discriminator_loss, wasserstein_generator_loss),
     "r1": (discriminator_loss, non_saturating_generator_loss),
+    "r3gan": (relativistic_discriminator_loss, relativistic_generator_loss),
 }
 # of those that have one: the penalty and its weight
-PENALTIES = {"wasserstein": (gradient_penalty, 10.0), "r1": (r1_penalty, 1.0)}
+PENALTIES = {
+    "wasserstein": (gradient_penalty, 10.0),
+    "r1": (r1_penalty, 1.0),
+    "r3gan": (r1_r2_penalty, 1.0),
+}
 
 
 # --- The model --------------------------------------------------------------
@@ -277,16 +308,17 @@ class GAN(ImageModel):
         numbers of any sign and size, with every loss.
     loss : str
         ``"non_saturating"``, ``"minimax"``, ``"least_squares"``, ``"hinge"``,
-        ``"wasserstein"`` (with the gradient penalty) or ``"r1"`` (non-saturating
-        with the R1 penalty): a name in `LOSSES`.
+        ``"wasserstein"`` (with the gradient penalty), ``"r1"`` (non-saturating with
+        the R1 penalty) or ``"r3gan"`` (relativistic, with R1 and R2): a name in
+        `LOSSES`.
     classes : int or tuple of int
         How many values each label has, if the images have labels and samples are
         to be drawn by label; both networks are built with the same.
     n_critic : int
         Steps of the discriminator for each step of the generator.
     penalty_weight : float, optional
-        Weight of the penalty, if the loss has one; by default 10 for "wasserstein"
-        and 1 for "r1".
+        Weight of the penalty, if the loss has one; by default 10 for "wasserstein",
+        1 for "r1" and "r3gan".
     average_decay : float
         Decay of the running average of the generator's weights, in [0, 1),
         shorter in the first steps t: at most ``t / (10 + t)``. The averaged
@@ -313,8 +345,8 @@ class GAN(ImageModel):
 
     Metrics: both losses, with cross-entropies in nats, without the penalty; and the
     shares of real and of generated images that the discriminator judges rightly,
-    the sign of its output being the judgement (without meaning for
-    "wasserstein", where only differences count). Two accuracies near 1 mean a
+    the sign of its output being the judgement (without meaning for "wasserstein" and
+    "r3gan", where only differences count). Two accuracies near 1 mean a
     discriminator that wins; near 0.5, one that cannot tell.
     """
 
@@ -449,8 +481,11 @@ class GAN(ImageModel):
         """Both losses from the outputs; an error if either is not finite."""
         discriminator_loss, generator_loss = LOSSES[self.loss_name]
         d_loss = discriminator_loss(real_output, fake_output) + penalty
-        losses = tf.stack([d_loss, generator_loss(fake_output)])
-        return tf.unstack(finite(losses))
+        if self.loss_name == "r3gan":  # its generator too is asked about pairs
+            g_loss = generator_loss(real_output, fake_output)
+        else:
+            g_loss = generator_loss(fake_output)
+        return tf.unstack(finite(tf.stack([d_loss, g_loss])))
 
     def penalty_of(self, real_images, fake_images, labels):
         """The weighted penalty of the loss; 0 for a loss without."""

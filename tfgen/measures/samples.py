@@ -119,12 +119,7 @@ def precision_recall(real_features, fake_features, k=3):
     real, fake = _checked(real_features, fake_features, least=k + 1)
 
     def share_inside(points, centers):
-        radii = np.concatenate(
-            [
-                np.partition(_squared_distances(block, centers), k, axis=1)[:, k]
-                for block in _blocks(centers)
-            ]
-        )  # the nearest, at distance 0, is the point itself
+        radii = _radii(centers, k)
         return np.mean(
             np.concatenate(
                 [
@@ -135,6 +130,42 @@ def precision_recall(real_features, fake_features, k=3):
         )
 
     return float(share_inside(fake, real)), float(share_inside(real, fake))
+
+
+def coverage(real_features, fake_features, k=3):
+    """Share of the real images that have a generated one close by.
+
+    Close means: in the ball around the real image that reaches to its k-th nearest
+    other real image (Naeem et al., 2020, arXiv:2002.09797). The balls of recall
+    surround the generated images, so that a few stray images with large balls raise
+    it; they raise nothing here.
+
+    Parameters
+    ----------
+    real_features, fake_features : array, (n, dimensions)
+        More than k real ones; equally many generated ones, since the figure grows
+        with their number.
+    k : int
+
+    Returns
+    -------
+    float
+        In [0, 1]. For two equally large sets from one distribution about
+        1 - 2**-k, whatever the distribution.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match, a set is too small or a feature is not finite.
+    """
+    real, fake = _checked(real_features, fake_features, least=1)
+    if not 1 <= k < len(real):
+        raise ValueError(
+            f"{len(real)} real images have no neighbour number {k}; k must be from 1 "
+            f"to {len(real) - 1}."
+        )
+    nearest = [_squared_distances(block, fake).min(axis=1) for block in _blocks(real)]
+    return float(np.mean(np.concatenate(nearest) <= _radii(real, k)))
 
 
 # --- Variety ----------------------------------------------------------------
@@ -262,6 +293,16 @@ def _checked(a, b, least=2):
 
 def _blocks(array):
     return (array[start : start + BLOCK] for start in range(0, len(array), BLOCK))
+
+
+def _radii(points, k):
+    """Squared distance of each point to its k-th nearest other point, (n,)."""
+    return np.concatenate(
+        [
+            np.partition(_squared_distances(block, points), k, axis=1)[:, k]
+            for block in _blocks(points)
+        ]
+    )  # the nearest, at distance 0, is the point itself
 
 
 def _squared_distances(a, b):
