@@ -53,6 +53,8 @@ def judge(chapter, number, answer):
         exec(check, names)
 
 
+FAILS = AssertionError, AttributeError, TypeError, ValueError
+
 ASKED = [
     pytest.param(chapter, number, id=f"{chapter.stem[:2]}-{number}")
     for chapter in CHAPTERS
@@ -84,11 +86,11 @@ def test_the_right_answer_passes(chapter, number):
 @pytest.mark.parametrize(("chapter", "number"), ASKED)
 def test_no_answer_fails(chapter, number):
     (stub, *_), _ = read_exercises(chapter)[number]
-    with pytest.raises((AssertionError, TypeError, ValueError, AttributeError)):
+    with pytest.raises(FAILS):
         judge(chapter, number, stub)
 
 
 @pytest.mark.parametrize(("chapter", "number", "name"), WRONG)
 def test_a_wrong_answer_fails(chapter, number, name):
-    with pytest.raises(AssertionError):
+    with pytest.raises(FAILS):
         judge(chapter, number, read_answers(chapter)[number]["wrong"][name])

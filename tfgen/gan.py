@@ -159,8 +159,8 @@ def discriminator_loss(real_output, fake_output):
 def minimax_generator_loss(fake_output):
     """The generator's side of the minimax game: ``E[log(1 - D(G(z)))]``.
 
-    Its gradient vanishes where the discriminator is sure, which is how
-    training starts; see `non_saturating_generator_loss`.
+    Its gradient vanishes where the discriminator is sure, as it is once it gets
+    ahead; see `non_saturating_generator_loss`.
     """
     return -tf.reduce_mean(tf.nn.softplus(fake_output))
 
