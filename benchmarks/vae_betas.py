@@ -2,8 +2,8 @@
 
     python benchmarks/vae_betas.py --csv notebooks/tables/vae_betas.csv     # 3 seeds
 
-Networks, data, optimizer and number of epochs are those of chapter 7: binarised letters
-of 32 x 32 pixels, 16 latents, 3 epochs. Each weight trains with the same seeds. Letters
+Networks, data and optimizer are those of chapter 7, for 3 epochs: binarised letters of
+32 x 32 pixels, 16 latents. Each weight trains with the same seeds. Letters
 are decoded from the prior and from a Gaussian that is fitted to the codes of the
 training letters, rounded at 0.5, and judged against half of the held-out letters on the
 features of the glyph classifier; as many letters of the other half are the floor. The
