@@ -221,7 +221,7 @@ def show_curves(
     def draw(axes, name, x, y, color):
         axes.plot(x, y, color=color, marker="o" if len(x) == 1 else None, label=name)
 
-    figure = _draw_panels(panels, draw, x_label, y_label, columns, path)
+    figure = _draw_panels(panels, draw, columns, path)
     for axes in figure.axes:
         for label, height in (reference or {}).items():
             axes.axhline(height, color="0.4", linestyle=":", label=label)
@@ -269,7 +269,7 @@ def show_points(
         size = 25 if len(x) < 100 else 4
         axes.scatter(x, y, s=size, color=color, linewidths=0, alpha=0.7, label=name)
 
-    figure = _draw_panels(panels, draw, x_label, y_label, columns, path)
+    figure = _draw_panels(panels, draw, columns, path)
     for axes in figure.axes:
         for label, (x, y) in (lines or {}).items():
             axes.plot(x, y, color="0.4", linestyle=":", label=label)
@@ -278,7 +278,7 @@ def show_points(
     _finish_panels(figure, panels, x_label, y_label, alt, path)
 
 
-def _draw_panels(panels, draw, x_label, y_label, columns, path):
+def _draw_panels(panels, draw, columns, path):
     """Draw each panel's series with `draw` and return the figure."""
     check_figure_path(path)
     if not panels or not all(panels.values()):
