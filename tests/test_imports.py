@@ -15,9 +15,12 @@ import tfgen
 PACKAGE = Path(tfgen.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FORBIDDEN = {"tests", "notebooks", "benchmarks", "IPython", "pytest"}
-MODELS = {"gan", "vae", "diffusion", "restoration", "defects", "srgan"}
+MODELS = {"gan", "vae", "diffusion", "unet", "restoration", "defects", "srgan"}
 ROOMS = {  # each folder and file of the package, and the others that it may import
-    "__init__": {"data", "filling", "measures", "plot", "tiles", "weights", *MODELS},
+    "__init__": {
+        *("data", "filling", "measures", "muon", "plot", "tiles", "weights"),
+        *MODELS,
+    },
     "__main__": {"commands"},
     "commands": {
         *("data", "filling", "images", "measures", "tiles", "weights", "writing"),
@@ -26,12 +29,14 @@ ROOMS = {  # each folder and file of the package, and the others that it may imp
     "weights": {"data", "measures", *MODELS},
     "gan": {"checks", "model"},
     "vae": {"checks", "model"},
-    "diffusion": {"checks", "model"},
+    "diffusion": {"checks", "model", "muon"},
+    "unet": {"checks", "model"},  # the networks of diffusion
     "restoration": {"checks", "model", "tiles"},
     "defects": {"checks", "model", "restoration", "tiles"},  # its residual blocks
     "srgan": {"checks", "model", "restoration"},  # one loss more for a `Restorer`
     "filling": {"checks", "tiles"},
     "tiles": {"checks"},
+    "muon": set(),
     "model": {"checks", "saving"},
     "saving": {"checks"},
     "checks": set(),
@@ -248,6 +253,7 @@ images = np.full((4, 8, 8, 1), 0.5, np.float32)
 COPIES = {  # the files of models, and how one is made with them
     "gan": "GAN(build_generator(*size), build_discriminator((8, 8, 1), 4))",
     "vae": "VAE(build_encoder(*size), build_decoder(*size), likelihood='gaussian')",
+    "diffusion": "Diffusion(build_denoising_unet((8, 8, 1), 4))",
     "restoration": "Restorer(build_denoiser(1, 4, 1), damage)",
     "defects": "DefectFinder(build_defect_finder(1, 4, 1), mark)",
     "srgan": "AdversarialRestorer(model.network, build_patch_discriminator(1), damage)",
@@ -258,14 +264,15 @@ def test_copied_models_train_without_the_package(tmp_path):
     """In another package, or beside a script once a dot of their imports is deleted."""
     script = TRAIN
     (tmp_path / "mine").mkdir()
-    for name in ("checks", "saving", "model", "tiles", *COPIES):
+    for name in ("checks", "saving", "model", "tiles", "muon", "unet", *COPIES):
         code = (PACKAGE / f"{name}.py").read_text("utf-8")
         (tmp_path / "mine" / f"{name}.py").write_text(code, "utf-8")
         code = code.replace("\nfrom .", "\nfrom ")
         (tmp_path / f"{name}.py").write_text(code, "utf-8")
     for place in ("", "mine."):
         for name, model in COPIES.items():
-            script += f"from {place}{name} import *\nmodel = {model}\n"
+            script += f"from {place}{name} import *\n"
+            script += f"from {place}unet import *\nmodel = {model}\n"
             script += "model.compile(run_eagerly=True)\n"
             script += "model.fit(images, batch_size=4, verbose=0)\nprint('trained')\n"
     (tmp_path / "script.py").write_text(script, "utf-8")

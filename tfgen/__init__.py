@@ -32,6 +32,20 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         build_defect_finder,
         defect_loss,
     )
+    from tfgen.diffusion import (
+        Diffusion,
+        adams_bashforth_step,
+        estimate_clean,
+        euler_step,
+        even_times,
+        guide,
+        heun_step,
+        logit_normal_times,
+        mix_noise,
+        solve_flow,
+        velocity_loss,
+        velocity_target,
+    )
     from tfgen.filling import fill_patches
     from tfgen.gan import (
         GAN,
@@ -81,6 +95,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         nearest_neighbors,
         precision_recall,
     )
+    from tfgen.muon import Muon
     from tfgen.plot.figures import (
         show_comparison,
         show_curves,
@@ -102,6 +117,10 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         build_sharp_upscaler,
     )
     from tfgen.tiles import estimate_noise
+    from tfgen.unet import (
+        build_denoising_unet,
+        build_large_denoising_unet,
+    )
     from tfgen.vae import (
         VAE,
         bernoulli_log_likelihood,

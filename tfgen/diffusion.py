@@ -1,0 +1,495 @@
+"""Diffusion: a network that turns noise into images, step by step.
+
+On the straight path ``x_t = t x + (1 - t) e`` the time t goes from 0, standard normal
+noise e, to 1, an image x in [-1, 1]. A network learns the velocity ``x - e`` there, and
+to draw is to follow it from noise: flow matching (Lipman et al., 2022,
+arXiv:2210.02747), rectified flow (Liu, Gong and Liu, 2022, arXiv:2209.03003). Some
+papers count time from the image to the noise. The networks are in `unet.py`. To use it
+elsewhere, copy this file with `model.py`, `checks.py`, `saving.py`, `muon.py` and
+`unet.py` beside it.
+"""
+
+import functools
+import time as clock
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from .checks import (
+    as_data,
+    as_labels,
+    check_built,
+    check_counts,
+    check_logits,
+    check_seed,
+    class_counts,
+    ends,
+    finite,
+    fits,
+    is_count,
+    require,
+)
+from .model import ImageModel, copy_of, in_float32
+from .muon import Muon
+
+# --- The process ------------------------------------------------------------
+
+
+def mix_noise(clean, noise, time):
+    """The point ``x_t = t x + (1 - t) e`` on the path from noise e to data x, both of
+    shape (n, ...), at the times t, (n, 1), from 0 to 1 (arXiv:2209.03003)."""
+    time = tf.reshape(time, (-1, *[1] * (len(clean.shape) - 1)))
+    return time * clean + (1 - time) * noise
+
+
+def velocity_target(clean, noise):
+    """The velocity ``dx_t/dt = x - e`` on that path, the same at all times."""
+    return clean - noise
+
+
+@in_float32
+def velocity_loss(velocity, target):
+    """Mean squared error of each velocity, (n,). It does not go to 0: the best velocity
+    is the mean of ``x - e`` over all pairs whose path goes through the point, and those
+    means carry noise to the data (arXiv:2210.02747, theorems 1 and 2)."""
+    axes = [*range(1, len(target.shape))]
+    return tf.reduce_mean(tf.square(velocity - target), axes)
+
+
+def estimate_clean(noisy, velocity, time):
+    """The mean of the data that may be behind a point, ``x_t + (1 - t) v``: a network
+    for velocities is a denoiser."""
+    time = tf.reshape(time, (-1, *[1] * (len(noisy.shape) - 1)))
+    return noisy + (1 - time) * velocity
+
+
+def logit_normal_times(count, seed):
+    """Times (count, 1), most of them near 1/2: the sigmoid of standard normal numbers
+    (Esser et al., 2024, arXiv:2403.03206)."""
+    return tf.sigmoid(tf.random.stateless_normal((count, 1), seed))
+
+
+def even_times(count, seed):
+    """Times (count, 1), one from each of `count` equal parts of [0, 1): uniform, and
+    each batch even (after Kingma et al., 2021, arXiv:2107.00630)."""
+    drawn = tf.random.stateless_uniform((count, 1), seed)
+    parts = tf.cast(count, tf.float32)
+    return (tf.range(parts)[:, None] + drawn) / parts
+
+
+def guide(conditional, unconditional, guidance):
+    """``v(none) + g (v(label) - v(none))``: with g = 1 the velocity as learned; with
+    more, farther towards what sets the label apart, at the cost of variety (Ho and
+    Salimans, 2022, arXiv:2207.12598, whose w is g - 1)."""
+    return unconditional + guidance * (conditional - unconditional)
+
+
+# Each step goes from a time to another, h later. It returns the new state, and what the
+# next step may need: the velocity v at its start, and h.
+
+
+def euler_step(velocity, state, start, end, before=None):
+    """``x + h v``: the error at the end falls with h."""
+    first, size = velocity(state, start), end - start
+    return state + size * first, (first, size)
+
+
+def heun_step(velocity, state, start, end, before=None):
+    """``x + h (v + w) / 2``, with w the velocity where `euler_step` arrives: the error
+    falls with h^2; two evaluations (Karras et al., 2022, arXiv:2206.00364)."""
+    first, size = velocity(state, start), end - start
+    second = velocity(state + size * first, end)
+    return state + size * (first + second) / 2, (first, size)
+
+
+def adams_bashforth_step(velocity, state, start, end, before=None):
+    """``x + h (v + h (v - u) / (2 g))``, with u and g of the step before: the velocity
+    in the middle of the step, extrapolated. The error falls with h^2; one evaluation
+    (Bashforth and Adams, 1883). The first step is `euler_step`."""
+    first, size = velocity(state, start), end - start
+    last, last_size = before or (first, size)
+    middle = first + size / (2 * last_size) * (first - last)
+    return state + size * middle, (first, size)
+
+
+STEPS = {
+    "adams_bashforth": adams_bashforth_step,
+    "heun": heun_step,
+    "euler": euler_step,
+}
+
+
+def solve_flow(velocity, state, times, method="adams_bashforth"):
+    """Follow ``dx/dt = velocity(x, t)``; yield the state at each time but the first.
+
+    Parameters
+    ----------
+    velocity : callable
+        Of a state (n, ...) and a time, a scalar tensor.
+    state : tensor
+        At the first time: noise at 0, data at 1.
+    times : array
+        At least two in [0, 1], rising, or falling from data to noise.
+    method : {"adams_bashforth", "heun", "euler"}
+    """
+    times = np.asarray(times, np.float32)
+    signs = {*np.sign(np.diff(times)).flat}
+    require(
+        times.ndim == 1 and signs in ({1}, {-1}) and {0, 1} >= {*(times // 1)},
+        "times are at least two numbers in [0, 1], each above the one before, or each "
+        f"below it, such as np.linspace(0, 1, 21); got {times}.",
+    )
+    require(method in STEPS, f"method is one of {[*STEPS]}; got {method!r}.")
+    before = None
+    for start, end in zip(*map(tf.unstack, (times[:-1], times[1:])), strict=True):
+        state, before = STEPS[method](velocity, state, start, end, before)
+        yield state
+
+
+# --- The model --------------------------------------------------------------
+
+
+@keras.saving.register_keras_serializable("tfgen")
+class Diffusion(ImageModel):
+    """A network that learns the velocity from noise to images.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Maps ``{"image": (n, height, width, channels), "time": (n, 1)}``, points between
+        noise at 0 and images in [-1, 1] at 1, to velocities; with `classes` it takes
+        ``"label"``, (n, number of labels) int32, too, where the number of values of a
+        label stands for "not told".
+    classes : int or tuple of int
+        How many values each label has, if the images have labels.
+    label_dropout : float
+        Share of the labels that the network is not told in training, so that it learns
+        the velocity without them, which guidance needs.
+    uniform_after : int, optional
+        Training steps after which times are drawn evenly (`even_times`); before, or
+        always, from the middle (`logit_normal_times`), which learns faster. Two thirds
+        of all steps are a good choice.
+    average_decay : float
+        Decay of the running average of the weights, in [0, 1), shorter in the first
+        steps. The averaged network is the one that is evaluated and draws.
+    seed : int, optional
+        Seed of the noise in training. Without it, Keras' global seed decides.
+
+    Raises
+    ------
+    ValueError
+        For a network of other inputs or outputs, an activation at its end, or a
+        parameter out of range.
+
+    Notes
+    -----
+    Train with ``fit(images)`` or, with `classes`, ``fit(images, labels)``; what it
+    refuses is in `ImageModel`. The metric ``loss`` is the mean of `velocity_loss`; in
+    evaluation the times are even. It is no likelihood.
+    """
+
+    metric_names = ("loss",)
+    averaged = ("network",)
+
+    def __init__(
+        self,
+        network,
+        classes=(),
+        label_dropout=0.1,
+        uniform_after=None,
+        average_decay=0.998,
+        seed=None,
+        **kwargs,
+    ):
+        classes = class_counts(classes)
+        check_network(network, classes)
+        check_options(label_dropout, uniform_after)
+        image_shape = network.output_shape[1:]
+        super().__init__(image_shape, classes, average_decay, seed, **kwargs)
+        self.network = network
+        self.averaged_network = copy_of(network)
+        self.label_dropout = label_dropout
+        self.uniform_after = uniform_after
+        # A graph of this model alone: that of a class is traced for every model.
+        self._guided = tf.function(self._guided, reduce_retracing=True)
+
+    def compile(self, optimizer=None, **kwargs):
+        """Choose the optimizer, by default `Muon` with a learning rate of 4e-3. A rate
+        that falls to 0 is better: ``Muon(keras.optimizers.schedules.CosineDecay(0.0,
+        steps, warmup_target=6e-3, warmup_steps=100))``. Other arguments are passed to
+        `keras.Model.compile`; for ``jit_compile=True`` see `ImageModel.compile`."""
+        super().compile(self.prepare(optimizer or Muon(), self.network), **kwargs)
+
+    def train_step(self, data):
+        images, labels = self.check_batch(data)
+        clean = 2 * images - 1  # to [-1, 1]
+        noise = tf.random.stateless_normal(tf.shape(clean), self.next_seed())
+        time = self.draw_times(tf.shape(clean)[0])
+        noisy, target = mix_noise(clean, noise, time), velocity_target(clean, noise)
+        labels = self.drop_labels(labels)
+        with tf.GradientTape() as tape:
+            velocity = self.velocity(self.network, noisy, time, labels, training=True)
+            loss = finite(velocity_loss(velocity, target))
+            scaled_loss = self.scaled(loss, self.optimizer)
+
+        variables = self.network.trainable_variables
+        self.optimizer.apply(tape.gradient(scaled_loss, variables), variables)
+        self.average_weights()
+        return self.track(loss=loss)
+
+    def test_step(self, data):
+        images, labels = self.check_batch(data)
+        clean = 2 * images - 1
+        # A fixed seed for each batch: equal weights and images give equal figures.
+        seen = tf.cast(self.step_metrics["loss"].count, tf.int64)
+        noise = tf.random.stateless_normal(tf.shape(clean), [0, seen])
+        time = even_times(tf.shape(clean)[0], [1, seen])
+        noisy, target = mix_noise(clean, noise, time), velocity_target(clean, noise)
+        velocity = self.velocity(self.averaged_network, noisy, time, labels)
+        return self.track(loss=finite(velocity_loss(velocity, target)))
+
+    def draw_times(self, count):
+        """The times of one training step, (count, 1)."""
+        seed = self.next_seed()
+        times = logit_normal_times(count, seed)
+        if self.uniform_after is None:
+            return times
+        late = self.optimizer.iterations >= self.uniform_after
+        return tf.where(late, even_times(count, seed), times)
+
+    def drop_labels(self, labels):
+        """Labels (n, k), those of some images replaced by "not told"."""
+        if not self.classes:
+            return None
+        shape = tf.shape(labels)[0], 1
+        drawn = tf.random.stateless_uniform(shape, self.next_seed())
+        not_told = tf.constant(self.classes, labels.dtype)
+        return tf.where(drawn < self.label_dropout, not_told, labels)
+
+    def velocity(self, network, noisy, time, labels, training=False):
+        """What a network says of points, times and labels (n, k)."""
+        inputs = {"image": noisy, "time": time}
+        if self.classes:
+            inputs["label"] = tf.cast(labels, tf.int32)
+        return tf.cast(network(inputs, training=training), tf.float32)
+
+    def call(self, inputs, training=False):
+        """The averaged network's velocities for what it takes."""
+        return self.averaged_network(inputs, training=training)
+
+    def check_inputs(self, inputs):
+        needed, given = set(self.network.input), type(inputs).__name__
+        if isinstance(inputs, dict):
+            given = f"one with {sorted(inputs)}"
+        require(
+            isinstance(inputs, dict) and needed <= set(inputs),
+            f"The network takes a dictionary with {sorted(needed)}; got {given}. "
+            "`sample` draws images.",
+        )
+
+    # --- What a trained model is used for; arrays in, arrays out. ---
+
+    def sample(self, count=None, seed=None, steps=20, labels=None, **options):
+        """Draw images.
+
+        Parameters
+        ----------
+        count : int
+            How many, at least 1; with an array of labels, as many as there are.
+        seed : int, optional
+            Equal seeds draw the same noise. Without it, Keras' seed decides.
+        steps : int
+            From noise to images, at least 1: evaluations of the network.
+        labels : int or array of int, optional
+            What to draw, if there are `classes`: one for all, or (n,), or (n, k) for k
+            labels. Without it each label is drawn uniformly.
+        guidance : float
+            See `guide`: 1, the default, as learned, more is clearer and less varied; 0
+            tells no label. All but 0 and 1 take twice the evaluations.
+        method : {"adams_bashforth", "heun", "euler"}
+            See `solve_flow`; "heun" takes twice the evaluations.
+        averaged : bool
+            Whether the averaged network draws, the default, or the one in training.
+        verbose : {"auto", 0, 1}
+            1 shows progress; "auto", the default, once it takes more than 3 seconds.
+
+        Returns
+        -------
+        numpy.ndarray
+            (count, height, width, channels) float32 in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            For a count or steps that are no whole number from 1, labels that do not
+            fit, or labels or guidance where there are no classes.
+        """
+        count = len(labels) if count is None and np.ndim(labels) else count
+        check_counts(count=count)
+        seed = check_seed(seed)
+        seed = int(keras.random.randint((), 0, 2**31 - 1)) if seed is None else seed
+        if labels is None and self.classes:
+            random = np.random.default_rng(seed)
+            labels = random.integers(self.classes, size=(count, len(self.classes)))
+        noise = tf.random.stateless_normal((count, *self.image_shape), (seed, 0))
+        return self.decode(noise, steps, labels, **options)
+
+    def decode(self, noise, steps=20, labels=None, **options):
+        """The images, in [0, 1], to which standard normal noise flows, (n, height,
+        width, channels). Other arguments are those of `sample`; without labels the
+        network is told none. Raises ValueError for noise of another shape."""
+        noise = np.asarray(noise, np.float32)
+        require(
+            fits(noise.shape, None, *self.image_shape) and len(noise),
+            f"Noise is shaped like the images, {(None, *self.image_shape)}, at least "
+            f"one; got {noise.shape}.",
+        )
+        return np.clip(
+            (self.follow(noise, 0, 1, steps, labels, **options) + 1) / 2, 0, 1
+        )
+
+    def encode(self, images, steps=20, labels=None, **options):
+        """The noise from which images in [0, 1] flow: `decode` turned around, and
+        nearly its inverse, the better the more steps."""
+        images = np.asarray(as_data(images))
+        beside = np.zeros((*images.shape[:1], len(self.classes)), int)  # not looked at
+        with self.plain_errors():
+            images = self.check_images((images, beside) if self.classes else images)
+        return self.follow(2 * images - 1, 1, 0, steps, labels, **options)
+
+    def interpolate(self, start, end, count=8, steps=20, labels=None, **options):
+        """Walk from one image to another, each (height, width, channels) in [0, 1],
+        along an arc through their noise, as `VAE.interpolate` does through latents:
+        (count, height, width, channels). Other arguments are those of `sample`."""
+        check_counts(count=count)
+        require(count > 1, "count holds both ends, so it is at least 2; got 1.")
+        first, last = self.encode(np.stack([start, end]), steps, labels, **options)
+        return self.decode(arc(first, last, count), steps, labels, **options)
+
+    def follow(
+        self,
+        state,
+        start,
+        end,
+        steps,
+        labels,
+        guidance=1.0,
+        method="adams_bashforth",
+        averaged=True,
+        verbose="auto",
+    ):
+        """Where points flow from one time to another, in portions of bounded memory."""
+        check_counts(steps=steps)
+        require(
+            np.isfinite(guidance) and guidance >= 0,
+            f"guidance is a finite number, 0 or more; got {guidance}.",
+        )
+        require(
+            self.classes or guidance == 1,
+            f"guidance={guidance} needs a Diffusion that is built with classes.",
+        )
+        self.refresh_averages()
+        labels = self.labels_for(labels if guidance else None, len(state))
+        strength = None if guidance in (0, 1) else tf.constant(guidance, tf.float32)
+        portion = max(1, 2**18 // (self.image_shape[0] * self.image_shape[1]))
+        portions = [slice(i, i + portion) for i in range(0, len(state), portion)]
+        progress = keras.utils.Progbar(
+            len(portions) * steps, verbose=int(verbose == 1), unit_name="step"
+        )
+        began, arrived = clock.monotonic(), []
+        for part in portions:
+            velocity = functools.partial(
+                self._guided, labels=labels[part], guidance=strength, averaged=averaged
+            )
+            times = np.linspace(start, end, steps + 1)
+            flow = solve_flow(velocity, state[part], times, method)
+            for _ in range(steps):
+                point = next(flow)
+                if verbose == "auto" and clock.monotonic() - began > 3:
+                    progress.verbose = 1
+                progress.add(1)
+            arrived.append(point.numpy())
+        return np.concatenate(arrived)
+
+    def _guided(self, state, time, labels, guidance, averaged):
+        """The velocity at one time for all states, with labels and without them."""
+        network = self.averaged_network if averaged else self.network
+        times = tf.fill((tf.shape(state)[0], 1), time)
+        velocity = self.velocity(network, state, times, labels)
+        if guidance is None:
+            return velocity
+        not_told = tf.ones_like(labels) * tf.constant(self.classes, labels.dtype)
+        without = self.velocity(network, state, times, not_told)
+        return guide(velocity, without, guidance)
+
+    def labels_for(self, labels, count):
+        """Labels (count, k), checked; those that mean "not told" for None."""
+        if labels is None:
+            return np.tile(np.array(self.classes, np.int64), (count, 1))
+        require(
+            self.classes, "This Diffusion knows no labels: build it with classes=..."
+        )
+        labels = np.asarray(as_labels(labels))
+        if labels.ndim < 1 + (len(self.classes) > 1):  # one for all
+            labels = np.tile(labels, (count, 1))
+        self.check_labels_form(labels)
+        with self.plain_errors():
+            labels = self.check_labels(labels).numpy()
+        require(
+            len(labels) == count,
+            f"{count} images need as many labels; got {len(labels)}.",
+        )
+        return labels
+
+
+def arc(start, end, count):
+    """Noise on the way from one to another, at its distance from the origin all along
+    (Shoemake, 1985): (count, ...)."""
+    cosine = np.sum(start * end) / np.linalg.norm(start) / np.linalg.norm(end)
+    angle = max(np.arccos(np.clip(cosine, -1, 1)), 1e-6)
+    t = np.linspace(0, 1, count).reshape(-1, *[1] * start.ndim)
+    return (np.sin((1 - t) * angle) * start + np.sin(t * angle) * end) / np.sin(angle)
+
+
+# --- Checks -----------------------------------------------------------------
+
+
+def check_network(network, classes):
+    """ValueError unless the network takes a point, its time and its labels, and gives a
+    velocity."""
+    check_built(network=network)
+    inputs, output = ends(network)
+    needed = {"image", "time", "label"} if classes else {"image", "time"}
+    require(
+        isinstance(inputs, dict) and set(inputs) == needed,
+        f"With classes={classes}, the network must take a dictionary with "
+        f"{sorted(needed)}; it takes {inputs}. Build both with the same classes.",
+    )
+    shape = inputs["image"].shape
+    require(
+        isinstance(output, keras.KerasTensor)
+        and output.shape == shape
+        and len(shape) == 4
+        and None not in shape[1:],
+        "The network must give velocities shaped like its images, (n, height, width, "
+        f"channels), of one size; it takes {shape} and gives {output}.",
+    )
+    require(
+        not classes or inputs["label"].shape[1:] == (len(classes),),
+        f"With classes={classes}, the network must take labels of shape (n, "
+        f"{len(classes)}). Build both with the same classes.",
+    )
+    check_logits(network=network)
+
+
+def check_options(label_dropout, uniform_after):
+    """ValueError for a parameter out of range."""
+    require(
+        0 <= label_dropout < 1,
+        f"label_dropout is a share from 0 to below 1; got {label_dropout}.",
+    )
+    require(
+        uniform_after is None or is_count(uniform_after) or uniform_after == 0,
+        f"uniform_after is a number of steps, 0 or more; got {uniform_after}.",
+    )
