@@ -44,7 +44,14 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 import tfgen  # noqa: E402
-from tfgen.weights import CLASSIFIER, FOLDER, RECIPES, build_restorer, set_weights  # noqa: E402
+from tfgen.weights import (  # noqa: E402
+    CLASSIFIER,
+    FOLDER,
+    GROCERIES,
+    RECIPES,
+    build_restorer,
+    set_weights,
+)
 from tfgen.writing import write_whole  # noqa: E402
 
 WORK = Path("build/weights")
@@ -220,6 +227,7 @@ def write_records(records, folder):
     ]
     classifier = records.pop(CLASSIFIER, None)
     finder = records.pop("scratches", None)
+    flow = records.pop(GROCERIES, None)
     for name, record in sorted(records.items()):
         lines.append(
             f"| `{name}` | {record['parameters']:,} | {record['begun_with'] or '-'} | "
@@ -243,6 +251,14 @@ def write_records(records, folder):
             f"steps of {finder['batch']}, seed {finder['seed']}, {finder['hardware']}; "
             f"{finder.get('averaged', 'average of training')}) finds drawn defects on "
             f"the test photos with F1 {finder['f1']:.2f}: `benchmarks/defects.py`.",
+        ]
+    if flow:
+        lines += [
+            "",
+            f"`{GROCERIES}` ({flow['parameters']:,} parameters, {flow['steps']:,} steps "
+            f"of {flow['batch']}, {flow['seconds'] / 60:.0f} minutes, seed "
+            f"{flow['seed']}, {flow['hardware']}) draws what it learned from "
+            f"{flow['data']}. {flow['recipe']}",
         ]
     if any("program" in record for record in [*records.values(), finder or {}]):
         lines += [

@@ -38,6 +38,7 @@ from tfgen.data.corruptions import (
 )
 from tfgen.data.patches import random_patches  # noqa: F401
 from tfgen.defects import DefectFinder, build_defect_finder, defect_loss
+from tfgen.diffusion import Diffusion, velocity_loss
 from tfgen.gan import GAN, PENALTIES, build_discriminator, build_generator
 from tfgen.gan import LOSSES as gan_losses  # noqa: N811
 from tfgen.measures.features import build_classifier
@@ -62,6 +63,7 @@ from tfgen.srgan import (
     build_sharp_upscaler,
     discriminator_loss,
 )
+from tfgen.unet import build_denoising_unet, build_large_denoising_unet
 from tfgen.vae import (
     VAE,
     bernoulli_log_likelihood,
@@ -185,6 +187,13 @@ def finder(**options):
     return DefectFinder(two_convolutions(), **{"corruption": corruption, **options})
 
 
+def diffusion(**options):
+    network = build_denoising_unet(SHAPE, 4, options.get("classes", ()))
+    rng = np.random.default_rng(0)  # some begin as 0
+    network.set_weights([w + rng.normal(0, 0.1, w.shape) for w in network.weights])
+    return Diffusion(network, **options)
+
+
 # name: what builds it, and options of its own that are not the defaults
 MODELS = {
     "toy": (toy, {}),
@@ -200,6 +209,10 @@ MODELS = {
     "restorer": (restorer, dict(corruption=add_gaussian_noise)),
     "adversarial": (adversarial, dict(feature_weight=0.5, adversarial_weight=0.1)),
     "finder": (finder, dict(corruption=draw_boxes)),
+    "diffusion": (
+        functools.partial(diffusion, classes=(2, 3)),
+        dict(label_dropout=0.2, uniform_after=100),
+    ),
 }
 
 
@@ -421,6 +434,8 @@ BUILDERS = {
     build_sharp_upscaler: (2, 1, 8, 1),
     build_patch_discriminator: (1, 4),
     build_defect_finder: (1, 4, 1),
+    build_denoising_unet: (SHAPE, 4, 3),
+    build_large_denoising_unet: (SHAPE, (8, 16), (2, 3)),
     build_classifier: (SHAPE, 3),
 }
 
@@ -503,6 +518,7 @@ OF_ONES_OWN = {
         add_gaussian_noise,
         own(SHAPE, (1,)),
     ),
+    "velocity": lambda own: Diffusion(velocities(own(SHAPE, SHAPE))),
 }
 
 
@@ -516,6 +532,11 @@ def convolution():
     image = keras.Input(SHAPE, name="image")
     restored = keras.layers.Conv2D(1, 3, padding="same")(image)
     return keras.Model({"image": image}, restored)
+
+
+def velocities(network):
+    image, time = keras.Input(SHAPE, name="image"), keras.Input((1,), name="time")
+    return keras.Model({"image": image, "time": time}, network(image))
 
 
 @pytest.mark.parametrize("case", OF_ONES_OWN)
@@ -571,7 +592,7 @@ def judge(images):
 LOSSES = {
     *(loss for pair in gan_losses.values() for loss in pair),
     *(penalty for penalty, _ in PENALTIES.values()),
-    *(adversarial_loss, discriminator_loss, batch_psnr, defect_loss),
+    *(adversarial_loss, discriminator_loss, batch_psnr, defect_loss, velocity_loss),
     *(kl_divergence, bernoulli_log_likelihood, gaussian_log_likelihood),
 }
 
@@ -742,6 +763,14 @@ READ = {  # all that reads the averages of a model, but for `fit`
     ],
     "adversarial": [
         lambda model, images: model.restore(*images),
+        lambda model, images: model.evaluate(*images, **QUIET),
+    ],
+    "diffusion": [
+        lambda model, images: model.sample(3, seed=0, steps=2),
+        lambda model, images: model.decode(np.zeros((1, *SHAPE)), steps=1),
+        lambda model, images: model.encode(images[0][:2], steps=1),
+        lambda model, images: model.interpolate(*images[0][:2], 3, steps=1),
+        lambda model, images: model(inputs(model)),
         lambda model, images: model.evaluate(*images, **QUIET),
     ],
 }
@@ -1244,11 +1273,11 @@ def test_saving_disturbs_no_random_numbers(model, tmp_path):
 def inputs(model):
     """What a call takes, at random."""
     rng = np.random.default_rng(0)
-    return keras.tree.map_shape_structure(
-        lambda shape: tf.constant(
-            rng.random([2, *(side or 16 for side in shape[1:])], np.float32)
+    return keras.tree.map_structure(
+        lambda x: tf.cast(
+            rng.random([2, *(side or 16 for side in x.shape[1:])], np.float32), x.dtype
         ),
-        model.input_shape,
+        model.call_ends()[0],
     )
 
 
@@ -1794,6 +1823,7 @@ CALLS = {  # what each cannot be called with
     "vae": (pictures(width=8), "built for images of shape"),
     "restorer": (pictures(), "dictionary with .'image', 'sigma'.*`restore` takes"),
     "adversarial": (pictures(), "dictionary with .'image'.*`restore` takes"),
+    "diffusion": (pictures(), "with .'image', 'label', 'time'.*`sample` draws"),
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import tfgen
 from tfgen import weights
+from tfgen.data.groceries import CLASSES
 from tfgen.measures.classics import enlarge_bicubic, inpaint_biharmonic
 from tfgen.measures.perception import grid_share, patch_distance, ring_powers
 
@@ -134,10 +135,39 @@ def test_every_network_is_recorded_and_can_be_trained_further(name):
     assert any((a != b).any() for a, b in zip(after, before, strict=True))
 
 
-def test_all_weights_together_take_less_than_14_megabytes():
+def test_groceries_are_drawn_by_label():
+    """Red ones where pomegranates are asked for, yellow ones for lemons."""
+    diffusion = load("groceries")
+    labels = [28] * 3 + [13] * 3
+    images = diffusion.sample(labels=labels, seed=0, steps=5, guidance=2, verbose=0)
+    assert images.shape == (6, 64, 64, 3) and images.dtype == np.float32
+    green = images[..., 1].mean(axis=(1, 2)) / images[..., 0].mean(axis=(1, 2))
+    assert green[:3].max() < green[3:].min()
+    assert images.std(axis=(1, 2, 3)).min() > 0.1
+
+
+def test_the_groceries_are_recorded_and_can_be_trained_further():
+    record = json.loads((weights.FOLDER / "records.json").read_text("utf-8"))
+    diffusion = weights.load_pretrained("groceries")
+    assert diffusion.network.count_params() == record["groceries"]["parameters"]
+    assert "`groceries`" in (weights.FOLDER / "README.md").read_text("utf-8")
+    assert diffusion.classes == (len(CLASSES),)
+    data = tfgen.load_dataset(
+        "groceries", "test[:8]", image_size=64, labels=True, batch_size=8
+    )
+    assert diffusion.evaluate(data, verbose=0) < 0.5  # of the variance of 1 and more
+    diffusion.run_eagerly = True  # for one step, quicker
+    before = diffusion.network.get_weights()
+    diffusion.fit(data, verbose=0)
+    after = diffusion.network.get_weights()
+    assert any((a != b).any() for a, b in zip(after, before, strict=True))
+
+
+def test_all_weights_together_take_less_than_15_megabytes():
     files = list(weights.FOLDER.glob("*.npz"))
-    assert {file.stem for file in files} == {*weights.RECIPES, "glyph_classifier"}
-    assert sum(file.stat().st_size for file in files) < 14e6
+    others = "glyph_classifier", "groceries"
+    assert {file.stem for file in files} == {*weights.RECIPES, *others}
+    assert sum(file.stat().st_size for file in files) < 15e6
 
 
 def test_an_unknown_name_is_answered_with_the_names():

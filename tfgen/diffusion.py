@@ -10,6 +10,7 @@ elsewhere, copy this file with `model.py`, `checks.py`, `saving.py`, `muon.py` a
 """
 
 import functools
+import itertools
 import time as clock
 
 import keras
@@ -134,15 +135,15 @@ def solve_flow(velocity, state, times, method="adams_bashforth"):
     method : {"adams_bashforth", "heun", "euler"}
     """
     times = np.asarray(times, np.float32)
-    signs = {*np.sign(np.diff(times)).flat}
+    ordered = times.ndim == 1 and {*np.sign(np.diff(times))} in ({1}, {-1})
     require(
-        times.ndim == 1 and signs in ({1}, {-1}) and {0, 1} >= {*(times // 1)},
+        ordered and times.min() >= 0 and times.max() <= 1,
         "times are at least two numbers in [0, 1], each above the one before, or each "
         f"below it, such as np.linspace(0, 1, 21); got {times}.",
     )
     require(method in STEPS, f"method is one of {[*STEPS]}; got {method!r}.")
     before = None
-    for start, end in zip(*map(tf.unstack, (times[:-1], times[1:])), strict=True):
+    for start, end in itertools.pairwise(tf.unstack(times)):
         state, before = STEPS[method](velocity, state, start, end, before)
         yield state
 
@@ -290,7 +291,17 @@ class Diffusion(ImageModel):
 
     # --- What a trained model is used for; arrays in, arrays out. ---
 
-    def sample(self, count=None, seed=None, steps=20, labels=None, **options):
+    def sample(
+        self,
+        count=None,
+        seed=None,
+        steps=20,
+        labels=None,
+        guidance=1.0,
+        method="adams_bashforth",
+        averaged=True,
+        verbose="auto",
+    ):
         """Draw images.
 
         Parameters
@@ -305,14 +316,14 @@ class Diffusion(ImageModel):
             What to draw, if there are `classes`: one for all, or (n,), or (n, k) for k
             labels. Without it each label is drawn uniformly.
         guidance : float
-            See `guide`: 1, the default, as learned, more is clearer and less varied; 0
-            tells no label. All but 0 and 1 take twice the evaluations.
+            See `guide`: 1 as learned, more is clearer and less varied; 0 tells no
+            label. All but 0 and 1 take twice the evaluations.
         method : {"adams_bashforth", "heun", "euler"}
             See `solve_flow`; "heun" takes twice the evaluations.
         averaged : bool
-            Whether the averaged network draws, the default, or the one in training.
+            Whether the averaged network draws, or the one in training.
         verbose : {"auto", 0, 1}
-            1 shows progress; "auto", the default, once it takes more than 3 seconds.
+            1 shows progress, "auto" if it takes more than 5 seconds.
 
         Returns
         -------
@@ -333,7 +344,8 @@ class Diffusion(ImageModel):
             random = np.random.default_rng(seed)
             labels = random.integers(self.classes, size=(count, len(self.classes)))
         noise = tf.random.stateless_normal((count, *self.image_shape), (seed, 0))
-        return self.decode(noise, steps, labels, **options)
+        options = {"method": method, "averaged": averaged, "verbose": verbose}
+        return self.decode(noise, steps, labels, guidance=guidance, **options)
 
     def decode(self, noise, steps=20, labels=None, **options):
         """The images, in [0, 1], to which standard normal noise flows, (n, height,
@@ -390,7 +402,8 @@ class Diffusion(ImageModel):
             f"guidance={guidance} needs a Diffusion that is built with classes.",
         )
         self.refresh_averages()
-        labels = self.labels_for(labels if guidance else None, len(state))
+        labels = self.labels_for(labels, len(state))
+        labels = labels if guidance else self.labels_for(None, len(state))
         strength = None if guidance in (0, 1) else tf.constant(guidance, tf.float32)
         portion = max(1, 2**18 // (self.image_shape[0] * self.image_shape[1]))
         portions = [slice(i, i + portion) for i in range(0, len(state), portion)]
@@ -406,7 +419,7 @@ class Diffusion(ImageModel):
             flow = solve_flow(velocity, state[part], times, method)
             for _ in range(steps):
                 point = next(flow)
-                if verbose == "auto" and clock.monotonic() - began > 3:
+                if verbose == "auto" and clock.monotonic() - began > 5:
                     progress.verbose = 1
                 progress.add(1)
             arrived.append(point.numpy())

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from .checks import check_counts, check_sizes, class_counts, is_count, require
+from .checks import check_sizes, class_counts, is_count, require
 from .model import usual_settings
 
 # --- The networks -----------------------------------------------------------
@@ -213,7 +213,11 @@ def check_widths(image_shape, widths):
         len(widths) > 0 and all(is_count(width) and width % 8 == 0 for width in widths),
         f"widths are multiples of 8, such as (48, 64, 96); got {widths}.",
     )
-    check_counts(**dict(zip(("height", "width", "channels"), image_shape, strict=True)))
+    require(
+        np.shape(image_shape) == (3,) and all(map(is_count, image_shape)),
+        "image_shape must be (height, width, channels), such as (64, 64, 3); got "
+        f"{image_shape}.",
+    )
     unit = 2 ** len(widths)
     nearest = [max(1, round(side / unit)) * unit for side in image_shape[:2]]
     require(

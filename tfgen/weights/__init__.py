@@ -12,10 +12,13 @@ from tfgen import restoration, srgan
 from tfgen.data import corruptions, photo_damage
 from tfgen.data.defects import draw_defects
 from tfgen.defects import DefectFinder, build_defect_finder
+from tfgen.diffusion import Diffusion
 from tfgen.measures.features import build_classifier
+from tfgen.unet import build_large_denoising_unet
 
 FOLDER = Path(__file__).parent
 CLASSIFIER = "glyph_classifier"
+GROCERIES = "groceries"
 RECIPES = {  # name: the network, what it was trained to undo
     "denoise": (
         functools.partial(restoration.build_denoiser, channels=1, blocks=8),
@@ -65,17 +68,19 @@ def load_pretrained(name):
         ``"denoise"`` (grey, sigma 0 to 55), ``"denoise_color"``, ``"inpaint"``,
         ``"upscale_x2"``, ``"upscale_x3"``, ``"upscale_x4"``, ``"upscale_x4_small"``
         (half the work), ``"upscale_x4_sharp"`` (draws texture, at a lower PSNR),
-        ``"scratches"`` (finds them) or ``"glyph_classifier"`` (letters of 32 x 32 grey
-        pixels). How each was trained, and what it scores, is in
-        ``tfgen/weights/README.md``.
+        ``"scratches"`` (finds them), ``"glyph_classifier"`` (letters of 32 x 32 grey
+        pixels) or ``"groceries"`` (draws fruit and vegetables, 64 x 64 in colour). How
+        each was trained, and what it scores, is in ``tfgen/weights/README.md``.
 
     Returns
     -------
-    Restorer, DefectFinder or keras.Sequential
+    Restorer, DefectFinder, Diffusion or keras.Sequential
         ``load_pretrained("denoise").restore(photo)``,
-        ``load_pretrained("scratches").find(photo)``; also compiled, to be trained
-        further. The classifier is what `build_classifier` makes, for
-        `classifier_features`.
+        ``load_pretrained("scratches").find(photo)``,
+        ``load_pretrained("groceries").sample(16, labels=28, guidance=2)``, with the
+        labels of ``load_dataset("groceries")``, of which 28 are pomegranates; also
+        compiled, to be trained further. The classifier is what `build_classifier`
+        makes, for `classifier_features`.
 
     Raises
     ------
@@ -84,7 +89,7 @@ def load_pretrained(name):
     FileNotFoundError
         If the file of the weights is missing.
     """
-    names = sorted([*RECIPES, CLASSIFIER])
+    names = sorted([*RECIPES, CLASSIFIER, GROCERIES])
     if name not in names:
         raise ValueError(f"Unknown network {name!r}; choose from {names}.")
     path = FOLDER / f"{name}.npz"
@@ -98,7 +103,18 @@ def load_pretrained(name):
         )
     if name == CLASSIFIER:
         return set_weights(build_classifier(), content)
+    if name == GROCERIES:
+        return build_diffusion(content)
     return build_restorer(name, content)
+
+
+def build_diffusion(content):
+    """Build the model that draws groceries with weights from the bytes of an npz
+    file."""
+    network = build_large_denoising_unet((64, 64, 3), classes=35)
+    diffusion = Diffusion(set_weights(network, content), classes=35)
+    diffusion.compile()
+    return diffusion
 
 
 def build_restorer(name, content):
