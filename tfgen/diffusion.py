@@ -142,7 +142,7 @@ def solve_flow(velocity, state, times, method="adams_bashforth"):
         f"below it, such as np.linspace(0, 1, 21); got {times}.",
     )
     require(method in STEPS, f"method is one of {[*STEPS]}; got {method!r}.")
-    before = None
+    state, before = tf.cast(state, tf.float32), None
     for start, end in itertools.pairwise(tf.unstack(times)):
         state, before = STEPS[method](velocity, state, start, end, before)
         yield state
@@ -354,8 +354,9 @@ class Diffusion(ImageModel):
         noise = np.asarray(noise, np.float32)
         require(
             fits(noise.shape, None, *self.image_shape) and len(noise),
-            f"Noise is shaped like the images, {(None, *self.image_shape)}, at least "
-            f"one; got {noise.shape}.",
+            "Noise is shaped like images, (n, "
+            f"{', '.join(map(str, self.image_shape))}), n at least 1; got "
+            f"{noise.shape}.",
         )
         return np.clip(
             (self.follow(noise, 0, 1, steps, labels, **options) + 1) / 2, 0, 1
