@@ -20,6 +20,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 WRITES = {
     "gan": ("gan.keras", "samples.png"),
     "vae": ("vae.keras", "samples.png", "reconstructions.png"),
+    "diffusion": ("diffusion.keras", "samples.png"),
     "denoise": ("denoise.keras", "before_after.png"),
     "super_resolution": ("upscale.keras", "before_after.png"),
 }
@@ -27,6 +28,7 @@ WRITES = {
 FIGURES = {
     "gan": r"s: [\d.]+ distance \(real [\d.]+, two in one [\d.]+\)",
     "vae": r"s: ELBO -?\d+ = -\(-?\d+ \+ \d+\), mean picture -?\d+",
+    "diffusion": r"s: error [\d.]+, mean picture [\d.]+",
     "denoise": r"s: PSNR noisy [\d.]+, best blur [\d.]+, restored [\d.]+ dB",
     "super_resolution": r"s: PSNR bicubic [\d.]+, network [\d.]+ dB",
 }
@@ -75,7 +77,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(photos, tmp_path_factory):
-    """The folder in which all four ran, and what they printed."""
+    """The folder in which all ran, and what they printed."""
     folder = tmp_path_factory.mktemp("trained")
     with contextlib.chdir(folder):
         printed = {
@@ -110,7 +112,7 @@ def test_the_docstring_begins_with_commands(name):
     commands = [line for line in lines[2:] if line.startswith(f"    python {name}.py ")]
     assert lines[2:4] == commands
     assert re.search(
-        "the full version with all of that: tfgen/(gan|vae|rest)", lines[-1]
+        "the full version with all of that: tfgen/(gan|vae|diffusion|rest)", lines[-1]
     )
 
 
@@ -151,16 +153,19 @@ def test_the_models_load_without_the_code_that_made_them(trained):
     folder, _ = trained
     program = """
 import sys, keras, numpy as np
-inputs = {"gan": (2, 64), "vae": (2, 16), "denoise": (2, 24, 30, 3),
-          "upscale": (2, 9, 11, 3)}
-for name, shape in inputs.items():
+inputs = {"gan": [(2, 64)], "vae": [(2, 16)],
+          "diffusion": [(2, 16, 16, 3), (2, 1, 1, 1)],
+          "denoise": [(2, 24, 30, 3)], "upscale": [(2, 9, 11, 3)]}
+for name, shapes in inputs.items():
     network = keras.models.load_model(f"{name}.keras")
-    print(network.predict(np.zeros(shape), verbose=0).shape)
+    given = [np.zeros(shape) for shape in shapes]
+    print(network.predict(given if len(given) > 1 else given[0], verbose=0).shape)
 assert "tfgen" not in sys.modules
 """
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.stdout.splitlines() == [
+        "(2, 16, 16, 3)",
         "(2, 16, 16, 3)",
         "(2, 16, 16, 3)",
         "(2, 24, 30, 3)",
