@@ -17,6 +17,7 @@ tf.config.set_logical_device_configuration(
 from test_model import (  # noqa: E402
     MODELS,
     QUIET,
+    Toy,
     arguments,
     assert_equal,
     dataset,
@@ -27,6 +28,7 @@ from test_model import (  # noqa: E402
 )
 
 from tfgen.model import ImageModel  # noqa: E402
+from tfgen.muon import Muon  # noqa: E402
 from tfgen.vae import VAE, build_decoder, build_encoder  # noqa: E402
 
 
@@ -99,6 +101,28 @@ def test_two_replicas_make_the_steps_of_one(name, two_devices):
     assert np.median(moved) > 1e-5
     assert_equal(weights(two), weights(one), atol=1e-6, rtol=1e-5)
     assert np.isfinite(two.evaluate(data, **QUIET)).all()
+
+
+@pytest.mark.usefixtures("alike")
+def test_orthogonal_steps_are_made_from_the_gradient_of_all(two_devices):
+    def build():
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Conv2D(32, 3, padding="same") for _ in range(2)]
+        last = keras.layers.Conv2D(1, 3, padding="same")
+        model = Toy(keras.Sequential([keras.Input((16, 16, 1)), *layers, last]))
+        model.compile(Muon(0.01))
+        return model
+
+    one = build()
+    with two_devices.scope():
+        two = build()
+    start = weights(one)
+    data = dataset(examples(one, pictures(16)), 8)
+    for model in (one, two):
+        model.fit(data, **QUIET)
+    assert_equal(weights(two), weights(one), atol=1e-4)
+    moved = [np.abs(a - b).max() for a, b in zip(weights(one), start, strict=True)]
+    assert min(moved) > 1e-3
 
 
 def test_replicas_draw_noise_of_their_own(two_devices):
