@@ -255,8 +255,8 @@ def write_records(records, folder):
     if flow:
         lines += [
             "",
-            f"`{GROCERIES}` ({flow['parameters']:,} parameters, {flow['steps']:,} steps "
-            f"of {flow['batch']}, {flow['seconds'] / 60:.0f} minutes, seed "
+            f"`{GROCERIES}` ({flow['parameters']:,} parameters, {flow['steps']:,} "
+            f"steps of {flow['batch']}, {flow['seconds'] / 60:.0f} minutes, seed "
             f"{flow['seed']}, {flow['hardware']}) draws what it learned from "
             f"{flow['data']}. {flow['recipe']}",
         ]

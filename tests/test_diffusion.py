@@ -15,7 +15,7 @@ from tfgen.diffusion import (
     estimate_clean,
     euler_step,
     even_times,
-    guide,
+    guided_velocity,
     heun_step,
     logit_normal_times,
     mix_noise,
@@ -161,9 +161,9 @@ def test_even_times_hold_one_of_each_part():
 
 def test_guidance_extrapolates():
     with_label, without = np.random.default_rng(0).normal(size=(2, 4, 3))
-    np.testing.assert_allclose(guide(with_label, without, 0), without)
-    np.testing.assert_allclose(guide(with_label, without, 1), with_label)
-    found = guide(with_label, without, 2.5)
+    np.testing.assert_allclose(guided_velocity(with_label, without, 0), without)
+    np.testing.assert_allclose(guided_velocity(with_label, without, 1), with_label)
+    found = guided_velocity(with_label, without, 2.5)
     np.testing.assert_allclose(found, 2.5 * with_label - 1.5 * without)
 
 
@@ -586,7 +586,7 @@ def test_labels_need_classes(plain):
         lambda: plain.sample(labels=[0, 1]),
         lambda: plain.decode(np.zeros((2, *SHAPE)), labels=[0, 1]),
     ):
-        with pytest.raises(ValueError, match="no labels: build it with classes="):
+        with pytest.raises(ValueError, match="knows no labels: build it, and its"):
             use()
 
 

@@ -84,7 +84,7 @@ def test_the_large_network_needs_sides_that_it_can_halve():
         build_large_denoising_unet((60, 64, 3))
     with pytest.raises(ValueError, match="multiples of 4; got 1x9.*works is 4x8"):
         build_large_denoising_unet((1, 9, 3), (8, 8))
-    for widths in ((), (48, 60), (48, 8.0), (0,)):
+    for widths in ((), (48, 60), (48, 8.0), (0,), 48):
         with pytest.raises(ValueError, match="widths are multiples of 8"):
             build_large_denoising_unet((64, 64, 3), widths)
     with pytest.raises(ValueError, match="image_shape must be"):

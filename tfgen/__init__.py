@@ -38,7 +38,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         estimate_clean,
         euler_step,
         even_times,
-        guide,
+        guided_velocity,
         heun_step,
         logit_normal_times,
         mix_noise,

@@ -52,7 +52,7 @@ def velocity_target(clean, noise):
 @in_float32
 def velocity_loss(velocity, target):
     """Mean squared error of each velocity, (n,). It does not go to 0: the best velocity
-    is the mean of ``x - e`` over all pairs whose path goes through the point, and those
+    is the mean of ``x - e`` over all pairs whose paths go through the point, and these
     means carry noise to the data (arXiv:2210.02747, theorems 1 and 2)."""
     axes = [*range(1, len(target.shape))]
     return tf.reduce_mean(tf.square(velocity - target), axes)
@@ -79,7 +79,7 @@ def even_times(count, seed):
     return (tf.range(parts)[:, None] + drawn) / parts
 
 
-def guide(conditional, unconditional, guidance):
+def guided_velocity(conditional, unconditional, guidance):
     """``v(none) + g (v(label) - v(none))``: with g = 1 the velocity as learned; with
     more, farther towards what sets the label apart, at the cost of variety (Ho and
     Salimans, 2022, arXiv:2207.12598, whose w is g - 1)."""
@@ -146,6 +146,15 @@ def solve_flow(velocity, state, times, method="adams_bashforth"):
     for start, end in itertools.pairwise(tf.unstack(times)):
         state, before = STEPS[method](velocity, state, start, end, before)
         yield state
+
+
+def arc(start, end, count):
+    """Noise, (count, ...), on the way from one to another, as far from 0 as these all
+    along: a spherical interpolation (Shoemake, 1985)."""
+    cosine = np.sum(start * end) / np.linalg.norm(start) / np.linalg.norm(end)
+    angle = max(np.arccos(np.clip(cosine, -1, 1)), 1e-6)
+    t = np.linspace(0, 1, count).reshape(-1, *[1] * start.ndim)
+    return (np.sin((1 - t) * angle) * start + np.sin(t * angle) * end) / np.sin(angle)
 
 
 # --- The model --------------------------------------------------------------
@@ -316,8 +325,8 @@ class Diffusion(ImageModel):
             What to draw, if there are `classes`: one for all, or (n,), or (n, k) for k
             labels. Without it each label is drawn uniformly.
         guidance : float
-            See `guide`: 1 as learned, more is clearer and less varied; 0 tells no
-            label. All but 0 and 1 take twice the evaluations.
+            See `guided_velocity`: 1 as learned, more is clearer and less varied, 0
+            tells no label. All but 0 and 1 take twice the evaluations.
         method : {"adams_bashforth", "heun", "euler"}
             See `solve_flow`; "heun" takes twice the evaluations.
         averaged : bool
@@ -358,17 +367,16 @@ class Diffusion(ImageModel):
             f"{', '.join(map(str, self.image_shape))}), n at least 1; got "
             f"{noise.shape}.",
         )
-        return np.clip(
-            (self.follow(noise, 0, 1, steps, labels, **options) + 1) / 2, 0, 1
-        )
+        images = self.follow(noise, 0, 1, steps, labels, **options)
+        return np.clip((images + 1) / 2, 0, 1)  # from [-1, 1]
 
     def encode(self, images, steps=20, labels=None, **options):
         """The noise from which images in [0, 1] flow: `decode` turned around, and
         nearly its inverse, the better the more steps."""
         images = np.asarray(as_data(images))
-        beside = np.zeros((*images.shape[:1], len(self.classes)), int)  # not looked at
-        with self.plain_errors():
-            images = self.check_images((images, beside) if self.classes else images)
+        any_label = np.zeros((*images.shape[:1], len(self.classes)), int)
+        with self.plain_errors():  # `check_images` expects labels beside them
+            images = self.check_images((images, any_label) if self.classes else images)
         return self.follow(2 * images - 1, 1, 0, steps, labels, **options)
 
     def interpolate(self, start, end, count=8, steps=20, labels=None, **options):
@@ -435,15 +443,13 @@ class Diffusion(ImageModel):
             return velocity
         not_told = tf.ones_like(labels) * tf.constant(self.classes, labels.dtype)
         without = self.velocity(network, state, times, not_told)
-        return guide(velocity, without, guidance)
+        return guided_velocity(velocity, without, guidance)
 
     def labels_for(self, labels, count):
         """Labels (count, k), checked; those that mean "not told" for None."""
         if labels is None:
             return np.tile(np.array(self.classes, np.int64), (count, 1))
-        require(
-            self.classes, "This Diffusion knows no labels: build it with classes=..."
-        )
+        require(self.classes, NO_LABELS)
         labels = np.asarray(as_labels(labels))
         if labels.ndim < 1 + (len(self.classes) > 1):  # one for all
             labels = np.tile(labels, (count, 1))
@@ -457,16 +463,11 @@ class Diffusion(ImageModel):
         return labels
 
 
-def arc(start, end, count):
-    """Noise on the way from one to another, at its distance from the origin all along
-    (Shoemake, 1985): (count, ...)."""
-    cosine = np.sum(start * end) / np.linalg.norm(start) / np.linalg.norm(end)
-    angle = max(np.arccos(np.clip(cosine, -1, 1)), 1e-6)
-    t = np.linspace(0, 1, count).reshape(-1, *[1] * start.ndim)
-    return (np.sin((1 - t) * angle) * start + np.sin(t * angle) * end) / np.sin(angle)
-
-
 # --- Checks -----------------------------------------------------------------
+
+NO_LABELS = (
+    "This Diffusion knows no labels: build it, and its network, with classes=..."
+)
 
 
 def check_network(network, classes):

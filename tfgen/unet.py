@@ -127,7 +127,9 @@ def embed(image_shape, classes, fastest, size=128):
     angles = inputs["time"] * np.geomspace(1, fastest, 16, dtype="float32")
     x = layers.Dense(size)(ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1))
     if counts := class_counts(classes):
-        label = inputs["label"] = layers.Input((len(counts),), name="label", dtype=int)
+        label = inputs["label"] = layers.Input(
+            (len(counts),), name="label", dtype="int32"
+        )
         for index, count in enumerate(counts):
             vectors = layers.Embedding(
                 count + 1, size, keras.initializers.RandomNormal(stddev=1.0)
@@ -210,7 +212,9 @@ def finish(inputs, x, name):
 def check_widths(image_shape, widths):
     """ValueError for widths or sizes that the large network cannot have."""
     require(
-        len(widths) > 0 and all(is_count(width) and width % 8 == 0 for width in widths),
+        np.ndim(widths) == 1
+        and len(widths) > 0
+        and all(is_count(width) and width % 8 == 0 for width in widths),
         f"widths are multiples of 8, such as (48, 64, 96); got {widths}.",
     )
     require(
