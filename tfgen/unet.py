@@ -1,4 +1,4 @@
-"""Networks that take noise out of images of any strength of noise: U-Nets.
+"""U-Nets: networks that tell image from noise, however strong it is.
 
 Ronneberger, Fischer and Brox, 2015 (arXiv:1505.04597): on the way down the image gets
 smaller, on the way up larger again, and each step up is given what its size was on the
