@@ -76,7 +76,8 @@ def told():
 def trained():
     """A model that has learned the two halves; tests must not change it."""
     keras.utils.set_random_seed(0)
-    made = Diffusion(build_denoising_unet(SHAPE, 32, 2), 2, uniform_after=130)
+    network = build_denoising_unet(SHAPE, 32, 2)
+    made = Diffusion(network, 2, uniform_after=130, label_names=("left", "right"))
     schedule = keras.optimizers.schedules.CosineDecay
     made.compile(Muon(schedule(0.0, 200, warmup_target=6e-3, warmup_steps=20)))
     made.first = made.evaluate(*halves(256, seed=1), **QUIET)
@@ -381,15 +382,17 @@ def test_it_learns(trained):
 
 
 def test_the_way_there_leads_back(trained):
-    images, labels = halves(8, seed=2)
+    _, labels = halves(8, seed=2)
     images = trained.sample(labels=labels, seed=0)
-    errors = []
-    for steps in (10, 40):
-        noise = trained.encode(images, steps, labels)
-        assert noise.shape == images.shape and noise.dtype == np.float32
-        back = trained.decode(noise, steps, labels)
-        errors.append(np.sqrt(np.mean((back - images) ** 2)))
-    assert errors[1] < errors[0] < 0.2
+    for guidance in (1.0, 1.5):
+        errors = []
+        for steps in (10, 40):
+            options = dict(steps=steps, labels=labels, guidance=guidance)
+            noise = trained.encode(images, **options)
+            assert noise.shape == images.shape and noise.dtype == np.float32
+            back = trained.decode(noise, **options)
+            errors.append(np.sqrt(np.mean((back - images) ** 2)))
+        assert errors[1] < errors[0] < 0.2
 
 
 def test_a_walk_goes_from_one_image_to_another(trained):
@@ -397,10 +400,9 @@ def test_a_walk_goes_from_one_image_to_another(trained):
     walk = trained.interpolate(*images, 5, steps=40)
     assert walk.shape == (5, *SHAPE) and walk.dtype == np.float32
     assert 0 <= walk.min() and walk.max() <= 1
-    ends = walk[[0, -1]]
-    rebuilt = trained.decode(trained.encode(images, 40), 40)
-    np.testing.assert_allclose(ends, rebuilt, atol=1e-3)
-    assert side(ends).tolist() == [0, 1]
+    path = diffusion.arc(*trained.encode(images, 40), 5)
+    np.testing.assert_allclose(walk, trained.decode(path, 40), atol=1e-5)
+    assert side(walk[[0, -1]]).tolist() == [0, 1]
 
 
 def test_the_arc_keeps_its_distance():
@@ -447,9 +449,10 @@ def test_what_is_drawn_is_what_the_steps_lead_to(told, guidance):
 @pytest.mark.parametrize(
     "labels, rows",
     [(1, [[1]] * 3), ([0, 1, 1], [[0], [1], [1]]), ([[0], [1], [0]], [[0], [1], [0]])]
-    + [(range(2), [[0], [1]])],
+    + [(range(2), [[0], [1]]), ([1], [[1]]), ("right", [[1]] * 3)]
+    + [(["right", "left"], [[1], [0]])],
 )
-def test_one_label_is_given_as_a_number_or_one_for_each(trained, labels, rows):
+def test_one_label_is_given_for_all_or_one_for_each(trained, labels, rows):
     count = None if np.ndim(labels) else len(rows)
     found = trained.sample(count, labels=labels, seed=0, steps=2)
     expected = trained.sample(len(rows), labels=np.array(rows), seed=0, steps=2)
@@ -457,17 +460,21 @@ def test_one_label_is_given_as_a_number_or_one_for_each(trained, labels, rows):
 
 
 def test_several_labels_are_given_for_all_or_for_each(told):
-    found = told.sample(3, labels=(1, 2), seed=0, steps=2)
-    expected = told.sample(3, labels=[(1, 2)] * 3, seed=0, steps=2)
-    np.testing.assert_array_equal(found, expected)
+    for count in (3, 1, None):  # without a count, one image
+        found = told.sample(count, labels=(1, 2), seed=0, steps=2)
+        expected = told.sample(labels=[(1, 2)] * (count or 1), seed=0, steps=2)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_labels_are_drawn_where_none_are_given(told, monkeypatch):
     given, follow = [], told.follow
     monkeypatch.setattr(
-        told, "follow", lambda *args, **kw: given.append(args[4]) or follow(*args, **kw)
+        told, "follow", lambda *args, **kw: given.append(args[2]) or follow(*args, **kw)
     )
-    told.sample(300, seed=0, steps=1)
+    for seed in (0, 0, 1):
+        told.sample(300, seed=seed, steps=1)
+    np.testing.assert_array_equal(given[0], given[1])
+    assert not np.array_equal(given[0], given[2])
     counts = np.unique(given[0], axis=0, return_counts=True)
     assert counts[0].tolist() == [[i, j] for i in (0, 1) for j in (0, 1, 2)]
     assert counts[1].min() > 30
@@ -484,14 +491,14 @@ def test_equal_seeds_draw_equal_images(plain):
     np.testing.assert_array_equal(plain.sample(3), free)
 
 
-def test_many_images_are_drawn_in_portions(plain):
+def test_many_images_are_drawn_in_portions(told):
     noise = tf.random.stateless_normal((4100, *SHAPE), (0, 0)).numpy()  # 4096 and 4
-    found = plain.decode(noise, steps=1)
+    labels = np.arange(4100)[:, None] % [2, 3]
+    found = told.decode(noise, 1, labels)
     assert found.shape == noise.shape
     for part in (slice(0, 4), slice(4094, 4100)):
-        np.testing.assert_allclose(
-            found[part], plain.decode(noise[part], steps=1), atol=1e-5
-        )
+        expected = told.decode(noise[part], 1, labels[part])
+        np.testing.assert_allclose(found[part], expected, atol=1e-5)
 
 
 def test_the_network_in_training_draws_if_it_is_asked_to():
@@ -580,7 +587,9 @@ def test_labels_that_do_not_fit_are_refused(told, labels, message):
         told.decode(np.zeros((2, *SHAPE)), labels=labels, guidance=0)
 
 
-def test_labels_need_classes(plain):
+def test_labels_need_classes_and_names_that_are_known(plain, trained):
+    with pytest.raises(ValueError, match="Unknown label middle; choose from left, r"):
+        trained.sample(2, labels=["left", "middle"])
     for use in (
         lambda: plain.sample(2, labels=1),
         lambda: plain.sample(labels=[0, 1]),
@@ -632,16 +641,20 @@ def small(inputs=("image", "time"), shape=SHAPE, last=None, labels=1, channels=1
 
 LABELLED = "image", "time", "label"
 NETWORKS = {  # the network, classes, what is said
-    "no time": (lambda: small(["image"]), (), r"\['image', 'time'\]"),
-    "no labels": (small, 3, r"'label', 'time'\].*same classes"),
+    "no time": (lambda: small(["image"]), (), r"'time': \(1,\)}, with"),
+    "no labels": (small, 3, r"'label': \(1,\)}, with.*same classes"),
     "labels": (lambda: small(LABELLED), (), "same classes"),
-    "of another number": (lambda: small(LABELLED, labels=2), 3, r"\(n, 1\).*classes"),
+    "of another number": (
+        lambda: small(LABELLED, labels=2),
+        3,
+        r"takes .*\(2,\)}.*classes",
+    ),
     "one tensor": (
         lambda: keras.Sequential([keras.Input(SHAPE), keras.layers.Dense(1)]),
         (),
-        "must take a dictionary",
+        r"must take {'image'",
     ),
-    "other channels": (lambda: small(channels=3), (), "shaped like its images"),
+    "other channels": (lambda: small(channels=3), (), r"takes .*\(8, 8, 1\)"),
     "any size": (lambda: small(shape=(None, None, 1)), (), "of one size"),
     "an activation": (lambda: small(last="tanh"), (), "Leave the activation"),
     "no network": (lambda: "unet", (), "must be a keras.Model"),
@@ -664,5 +677,8 @@ def test_options_out_of_range_are_refused():
         with pytest.raises(ValueError, match="uniform_after is a number of steps"):
             Diffusion(small(), uniform_after=steps)
     Diffusion(small(), label_dropout=0, uniform_after=0)
+    for classes, names in (((), ["a"]), (2, ["a"]), ((2, 3), ["a", "b"])):
+        with pytest.raises(ValueError, match="label_names name each value of one"):
+            diffusion.check_options(classes, 0.1, None, names)
     with pytest.raises(ValueError, match="classes is the number of values"):
         Diffusion(small(LABELLED), classes=1)

@@ -211,7 +211,7 @@ MODELS = {
     "finder": (finder, dict(corruption=draw_boxes)),
     "diffusion": (
         functools.partial(diffusion, classes=(2, 3)),
-        dict(label_dropout=0.2, uniform_after=100),
+        dict(classes=3, label_dropout=0.2, uniform_after=100, label_names=tuple("abc")),
     ),
 }
 

@@ -13,10 +13,10 @@ from tfgen.model import copy_of
 from tfgen.unet import (
     build_denoising_unet,
     build_large_denoising_unet,
-    fold,
+    depth_to_space,
     modulate,
-    normalize,
-    unfold,
+    rms_normalize,
+    space_to_depth,
 )
 
 rng = np.random.default_rng(0)
@@ -110,14 +110,14 @@ def run(function, *arrays):
 
 def test_folding_is_what_tensorflow_calls_space_to_depth():
     x = rng.normal(size=(2, 6, 4, 3)).astype(np.float32)
-    folded = run(fold, x)
+    folded = run(space_to_depth, x)
     np.testing.assert_array_equal(folded, tf.nn.space_to_depth(x, 2))
-    np.testing.assert_array_equal(run(unfold, folded), x)
+    np.testing.assert_array_equal(run(depth_to_space, folded), x)
 
 
 def test_normalised_channels_have_a_mean_square_of_one():
     x = rng.normal(0, [[[[3.0]]], [[[30.0]]]], (2, 4, 4, 8)).astype(np.float32)
-    found = run(normalize, x)
+    found = run(rms_normalize, x)
     np.testing.assert_allclose(np.mean(found**2, axis=-1), 1, rtol=1e-4)
     expected = x / np.sqrt(np.mean(x**2, axis=-1, keepdims=True))
     np.testing.assert_allclose(found, expected, rtol=1e-4)

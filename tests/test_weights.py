@@ -138,7 +138,7 @@ def test_every_network_is_recorded_and_can_be_trained_further(name):
 def test_groceries_are_drawn_by_label():
     """Red ones where pomegranates are asked for, yellow ones for lemons."""
     diffusion = load("groceries")
-    labels = [28] * 3 + [13] * 3
+    labels = ["Pomegranate"] * 3 + ["Lemon"] * 3
     images = diffusion.sample(labels=labels, seed=0, steps=5, guidance=2, verbose=0)
     assert images.shape == (6, 64, 64, 3) and images.dtype == np.float32
     green = images[..., 1].mean(axis=(1, 2)) / images[..., 0].mean(axis=(1, 2))
@@ -151,7 +151,7 @@ def test_the_groceries_are_recorded_and_can_be_trained_further():
     diffusion = weights.load_pretrained("groceries")
     assert diffusion.network.count_params() == record["groceries"]["parameters"]
     assert "`groceries`" in (weights.FOLDER / "README.md").read_text("utf-8")
-    assert diffusion.classes == (len(CLASSES),)
+    assert diffusion.label_names == CLASSES
     data = tfgen.load_dataset(
         "groceries", "test[:8]", image_size=64, labels=True, batch_size=8
     )

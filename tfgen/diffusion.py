@@ -4,13 +4,13 @@ On the straight path ``x_t = t x + (1 - t) e`` the time t goes from 0, standard 
 noise e, to 1, an image x in [-1, 1]. A network learns the velocity ``x - e`` there, and
 to draw is to follow it from noise: flow matching (Lipman et al., 2022,
 arXiv:2210.02747), rectified flow (Liu, Gong and Liu, 2022, arXiv:2209.03003). Some
-papers count time from the image to the noise. The networks are in `unet.py`. To use it
-elsewhere, copy this file with `model.py`, `checks.py`, `saving.py`, `muon.py` and
-`unet.py` beside it.
+papers count time from the image to the noise. To use it elsewhere, copy this file with
+`unet.py`, which holds the networks, `muon.py`, `model.py`, `checks.py` and `saving.py`.
 """
 
 import functools
 import itertools
+import math
 import time as clock
 
 import keras
@@ -122,18 +122,9 @@ STEPS = {
 
 
 def solve_flow(velocity, state, times, method="adams_bashforth"):
-    """Follow ``dx/dt = velocity(x, t)``; yield the state at each time but the first.
-
-    Parameters
-    ----------
-    velocity : callable
-        Of a state (n, ...) and a time, a scalar tensor.
-    state : tensor
-        At the first time: noise at 0, data at 1.
-    times : array
-        At least two in [0, 1], rising, or falling from data to noise.
-    method : {"adams_bashforth", "heun", "euler"}
-    """
+    """Follow ``dx/dt = velocity(x, t)`` from a state at the first of the times, which
+    rise, or fall from data to noise; yield the state at each other. A method is a name
+    in `STEPS`."""
     times = np.asarray(times, np.float32)
     ordered = times.ndim == 1 and {*np.sign(np.diff(times))} in ({1}, {-1})
     require(
@@ -174,23 +165,18 @@ class Diffusion(ImageModel):
     classes : int or tuple of int
         How many values each label has, if the images have labels.
     label_dropout : float
-        Share of the labels that the network is not told in training, so that it learns
-        the velocity without them, which guidance needs.
+        Share of the images whose labels the network is not told in training, so that it
+        learns the velocity without them, which guidance needs.
     uniform_after : int, optional
-        Training steps after which times are drawn evenly (`even_times`); before, or
-        always, from the middle (`logit_normal_times`), which learns faster. Two thirds
-        of all steps are a good choice.
+        Training steps after which times are drawn by `even_times`, two thirds of all,
+        say; before, or always, by `logit_normal_times`.
     average_decay : float
         Decay of the running average of the weights, in [0, 1), shorter in the first
         steps. The averaged network is the one that is evaluated and draws.
     seed : int, optional
         Seed of the noise in training. Without it, Keras' global seed decides.
-
-    Raises
-    ------
-    ValueError
-        For a network of other inputs or outputs, an activation at its end, or a
-        parameter out of range.
+    label_names : tuple of str
+        What the values of a single label are called, so that `sample` takes names.
 
     Notes
     -----
@@ -210,25 +196,27 @@ class Diffusion(ImageModel):
         uniform_after=None,
         average_decay=0.998,
         seed=None,
+        label_names=(),
         **kwargs,
     ):
         classes = class_counts(classes)
         check_network(network, classes)
-        check_options(label_dropout, uniform_after)
+        check_options(classes, label_dropout, uniform_after, label_names)
         image_shape = network.output_shape[1:]
         super().__init__(image_shape, classes, average_decay, seed, **kwargs)
         self.network = network
         self.averaged_network = copy_of(network)
         self.label_dropout = label_dropout
         self.uniform_after = uniform_after
+        self.label_names = tuple(label_names)
         # A graph of this model alone: that of a class is traced for every model.
         self._guided = tf.function(self._guided, reduce_retracing=True)
 
     def compile(self, optimizer=None, **kwargs):
-        """Choose the optimizer, by default `Muon` with a learning rate of 4e-3. A rate
-        that falls to 0 is better: ``Muon(keras.optimizers.schedules.CosineDecay(0.0,
-        steps, warmup_target=6e-3, warmup_steps=100))``. Other arguments are passed to
-        `keras.Model.compile`; for ``jit_compile=True`` see `ImageModel.compile`."""
+        """Choose the optimizer, by default `Muon` with a learning rate of 4e-3; a long
+        training takes one that falls to 0, such as ``Muon(keras.optimizers.schedules.
+        CosineDecay(0.0, steps, warmup_target=6e-3, warmup_steps=100))``. Other
+        arguments are those of `ImageModel.compile`."""
         super().compile(self.prepare(optimizer or Muon(), self.network), **kwargs)
 
     def train_step(self, data):
@@ -289,13 +277,12 @@ class Diffusion(ImageModel):
         return self.averaged_network(inputs, training=training)
 
     def check_inputs(self, inputs):
-        needed, given = set(self.network.input), type(inputs).__name__
-        if isinstance(inputs, dict):
-            given = f"one with {sorted(inputs)}"
+        needed = sorted(self.network.input)
+        given = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
         require(
-            isinstance(inputs, dict) and needed <= set(inputs),
-            f"The network takes a dictionary with {sorted(needed)}; got {given}. "
-            "`sample` draws images.",
+            {*needed} <= {*given} and isinstance(inputs, dict),
+            f"The network takes a dictionary with {needed}; got {given}. `sample` "
+            "draws images.",
         )
 
     # --- What a trained model is used for; arrays in, arrays out. ---
@@ -311,17 +298,17 @@ class Diffusion(ImageModel):
         averaged=True,
         verbose="auto",
     ):
-        """Draw images.
+        """Draw images: (count, height, width, channels) float32 in [0, 1].
 
         Parameters
         ----------
         count : int
-            How many, at least 1; with an array of labels, as many as there are.
+            How many, at least 1; with labels, as many as there are.
         seed : int, optional
             Equal seeds draw the same noise. Without it, Keras' seed decides.
         steps : int
             From noise to images, at least 1: evaluations of the network.
-        labels : int or array of int, optional
+        labels : int, str or array of such, optional
             What to draw, if there are `classes`: one for all, or (n,), or (n, k) for k
             labels. Without it each label is drawn uniformly.
         guidance : float
@@ -333,23 +320,15 @@ class Diffusion(ImageModel):
             Whether the averaged network draws, or the one in training.
         verbose : {"auto", 0, 1}
             1 shows progress, "auto" if it takes more than 5 seconds.
-
-        Returns
-        -------
-        numpy.ndarray
-            (count, height, width, channels) float32 in [0, 1].
-
-        Raises
-        ------
-        ValueError
-            For a count or steps that are no whole number from 1, labels that do not
-            fit, or labels or guidance where there are no classes.
         """
-        count = len(labels) if count is None and np.ndim(labels) else count
-        check_counts(count=count)
+        if count is not None or labels is None:
+            check_counts(count=count)
         seed = check_seed(seed)
         seed = int(keras.random.randint((), 0, 2**31 - 1)) if seed is None else seed
-        if labels is None and self.classes:
+        if labels is not None:
+            labels = self.labels_for(labels, count)
+            count = len(labels)
+        elif self.classes:
             random = np.random.default_rng(seed)
             labels = random.integers(self.classes, size=(count, len(self.classes)))
         noise = tf.random.stateless_normal((count, *self.image_shape), (seed, 0))
@@ -359,51 +338,42 @@ class Diffusion(ImageModel):
     def decode(self, noise, steps=20, labels=None, **options):
         """The images, in [0, 1], to which standard normal noise flows, (n, height,
         width, channels). Other arguments are those of `sample`; without labels the
-        network is told none. Raises ValueError for noise of another shape."""
+        network is told none."""
+        check_counts(steps=steps)
         noise = np.asarray(noise, np.float32)
         require(
             fits(noise.shape, None, *self.image_shape) and len(noise),
-            "Noise is shaped like images, (n, "
-            f"{', '.join(map(str, self.image_shape))}), n at least 1; got "
-            f"{noise.shape}.",
+            f"Noise is shaped like images, (n, {str(self.image_shape)[1:]}, n at least "
+            f"1; got {noise.shape}.",
         )
-        images = self.follow(noise, 0, 1, steps, labels, **options)
-        return np.clip((images + 1) / 2, 0, 1)  # from [-1, 1]
+        times = np.linspace(0, 1, steps + 1)
+        return np.clip((self.follow(noise, times, labels, **options) + 1) / 2, 0, 1)
 
     def encode(self, images, steps=20, labels=None, **options):
-        """The noise from which images in [0, 1] flow: `decode` turned around, and
-        nearly its inverse, the better the more steps."""
+        """The noise from which images in [0, 1], (n, height, width, channels), flow:
+        `decode` turned around, and nearly its inverse, the better the more steps."""
+        check_counts(steps=steps)
         images = np.asarray(as_data(images))
-        any_label = np.zeros((*images.shape[:1], len(self.classes)), int)
-        with self.plain_errors():  # `check_images` expects labels beside them
-            images = self.check_images((images, any_label) if self.classes else images)
-        return self.follow(2 * images - 1, 1, 0, steps, labels, **options)
+        unused = np.zeros((*images.shape[:1], len(self.classes)), int)
+        images = self.check_images((images, unused) if self.classes else images)
+        times = np.linspace(1, 0, steps + 1)
+        return self.follow(2 * images - 1, times, labels, **options)
 
     def interpolate(self, start, end, count=8, steps=20, labels=None, **options):
         """Walk from one image to another, each (height, width, channels) in [0, 1],
-        along an arc through their noise, as `VAE.interpolate` does through latents:
-        (count, height, width, channels). Other arguments are those of `sample`."""
+        along an arc through their noise: (count, height, width, channels). Other
+        arguments are those of `sample`, with one label for all."""
         check_counts(count=count)
         require(count > 1, "count holds both ends, so it is at least 2; got 1.")
         first, last = self.encode(np.stack([start, end]), steps, labels, **options)
         return self.decode(arc(first, last, count), steps, labels, **options)
 
     def follow(
-        self,
-        state,
-        start,
-        end,
-        steps,
-        labels,
-        guidance=1.0,
-        method="adams_bashforth",
-        averaged=True,
-        verbose="auto",
+        self, state, times, labels, guidance=1, averaged=True, verbose="auto", **method
     ):
-        """Where points flow from one time to another, in portions of bounded memory."""
-        check_counts(steps=steps)
+        """Where points flow in the course of times, in portions of bounded memory."""
         require(
-            np.isfinite(guidance) and guidance >= 0,
+            0 <= guidance < math.inf,
             f"guidance is a finite number, 0 or more; got {guidance}.",
         )
         require(
@@ -414,22 +384,20 @@ class Diffusion(ImageModel):
         labels = self.labels_for(labels, len(state))
         labels = labels if guidance else self.labels_for(None, len(state))
         strength = None if guidance in (0, 1) else tf.constant(guidance, tf.float32)
-        portion = max(1, 2**18 // (self.image_shape[0] * self.image_shape[1]))
+        portion = max(1, 2**18 // math.prod(self.image_shape[:2]))
         portions = [slice(i, i + portion) for i in range(0, len(state), portion)]
-        progress = keras.utils.Progbar(
-            len(portions) * steps, verbose=int(verbose == 1), unit_name="step"
-        )
-        began, arrived = clock.monotonic(), []
+        total = len(portions) * (len(times) - 1)
+        progress = keras.utils.Progbar(total, verbose=0, unit_name="step")
+        soon, arrived = clock.monotonic() + 5, []
         for part in portions:
             velocity = functools.partial(
                 self._guided, labels=labels[part], guidance=strength, averaged=averaged
             )
-            times = np.linspace(start, end, steps + 1)
-            flow = solve_flow(velocity, state[part], times, method)
-            for _ in range(steps):
+            flow = solve_flow(velocity, state[part], times, **method)
+            for _ in times[1:]:
                 point = next(flow)
-                if verbose == "auto" and clock.monotonic() - began > 5:
-                    progress.verbose = 1
+                late = verbose == "auto" and clock.monotonic() > soon
+                progress.verbose = int(verbose == 1 or late)
                 progress.add(1)
             arrived.append(point.numpy())
         return np.concatenate(arrived)
@@ -449,25 +417,28 @@ class Diffusion(ImageModel):
         """Labels (count, k), checked; those that mean "not told" for None."""
         if labels is None:
             return np.tile(np.array(self.classes, np.int64), (count, 1))
-        require(self.classes, NO_LABELS)
-        labels = np.asarray(as_labels(labels))
-        if labels.ndim < 1 + (len(self.classes) > 1):  # one for all
-            labels = np.tile(labels, (count, 1))
-        self.check_labels_form(labels)
-        with self.plain_errors():
-            labels = self.check_labels(labels).numpy()
         require(
-            len(labels) == count,
+            self.classes,
+            "This Diffusion knows no labels: build it, and its network, with "
+            "classes=...",
+        )
+        labels = np.asarray(as_labels(labels))
+        if labels.dtype.kind == "U" and self.label_names:
+            unknown = ", ".join(sorted({*labels.flat} - {*self.label_names}))
+            names = ", ".join(self.label_names)
+            require(not unknown, f"Unknown label {unknown}; choose from {names}.")
+            labels = np.vectorize(self.label_names.index, otypes=[int])(labels)
+        if labels.ndim < 1 + (len(self.classes) > 1):  # one for all
+            labels = np.tile(labels, (count or 1, 1))
+        self.check_labels_form(labels)
+        require(
+            count in (None, len(labels)),
             f"{count} images need as many labels; got {len(labels)}.",
         )
-        return labels
+        return self.check_labels(labels).numpy()
 
 
 # --- Checks -----------------------------------------------------------------
-
-NO_LABELS = (
-    "This Diffusion knows no labels: build it, and its network, with classes=..."
-)
 
 
 def check_network(network, classes):
@@ -475,30 +446,22 @@ def check_network(network, classes):
     velocity."""
     check_built(network=network)
     inputs, output = ends(network)
-    needed = {"image", "time", "label"} if classes else {"image", "time"}
+    shape = tuple(getattr(output, "shape", ()))[1:]
+    needed = {"image": shape, "time": (1,)}
+    needed |= {"label": (len(classes),)} if classes else {}
+    taken = getattr(inputs, "shape", inputs)
+    if isinstance(inputs, dict):
+        taken = {name: tuple(x.shape)[1:] for name, x in inputs.items()}
     require(
-        isinstance(inputs, dict) and set(inputs) == needed,
-        f"With classes={classes}, the network must take a dictionary with "
-        f"{sorted(needed)}; it takes {inputs}. Build both with the same classes.",
-    )
-    shape = inputs["image"].shape
-    require(
-        isinstance(output, keras.KerasTensor)
-        and output.shape == shape
-        and len(shape) == 4
-        and None not in shape[1:],
-        "The network must give velocities shaped like its images, (n, height, width, "
-        f"channels), of one size; it takes {shape} and gives {output}.",
-    )
-    require(
-        not classes or inputs["label"].shape[1:] == (len(classes),),
-        f"With classes={classes}, the network must take labels of shape (n, "
-        f"{len(classes)}). Build both with the same classes.",
+        taken == needed and len(shape) == 3 and None not in shape,
+        f"With classes={classes}, a network that gives velocities of shape {shape} "
+        f"must take {needed}, with images of one size; it takes {taken}. Build both "
+        "with the same classes.",
     )
     check_logits(network=network)
 
 
-def check_options(label_dropout, uniform_after):
+def check_options(classes, label_dropout, uniform_after, label_names):
     """ValueError for a parameter out of range."""
     require(
         0 <= label_dropout < 1,
@@ -507,4 +470,9 @@ def check_options(label_dropout, uniform_after):
     require(
         uniform_after is None or is_count(uniform_after) or uniform_after == 0,
         f"uniform_after is a number of steps, 0 or more; got {uniform_after}.",
+    )
+    require(
+        not label_names or classes == (len(label_names),),
+        f"label_names name each value of one label; got {len(label_names)} names with "
+        f"classes={classes}.",
     )

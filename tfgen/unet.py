@@ -49,18 +49,18 @@ def build_denoising_unet(image_shape=(32, 32, 1), width=48, classes=()):
     """
     halvings = check_sizes(image_shape, width=width)
     inputs, embedding = embed(image_shape, classes, fastest=100)
-    x = layers.Conv2D(width, 3, padding="same")(fold(inputs["image"]))
+    x = layers.Conv2D(width, 3, padding="same")(space_to_depth(inputs["image"]))
     skips = []
     for level in range(1, halvings):
-        x = light_block(x, embedding)
+        x = light_residual_block(x, embedding)
         skips.append(x)
-        x = layers.Conv2D(width * min(2**level, 4), 1)(fold(x))
+        x = layers.Conv2D(width * min(2**level, 4), 1)(space_to_depth(x))
     for _ in range(3):
-        x = light_block(x, embedding)
+        x = light_residual_block(x, embedding)
     for skip in reversed(skips):
-        x = unfold(layers.Conv2D(4 * skip.shape[-1], 1)(x))
-        x = light_block(layers.Add()([x, skip]), embedding)
-    x = layers.ReLU()(normalize(x))
+        x = depth_to_space(layers.Conv2D(4 * skip.shape[-1], 1)(x))
+        x = light_residual_block(layers.Add()([x, skip]), embedding)
+    x = layers.ReLU()(rms_normalize(x))
     return finish(inputs, x, "denoising_unet")
 
 
@@ -98,14 +98,14 @@ def build_large_denoising_unet(
         if level > 0:
             x = layers.AveragePooling2D(2)(x)
         for _ in range(2):
-            x = full_block(x, width, embedding)
+            x = residual_block(x, width, embedding)
             skips.append(x)
-    x = attend(full_block(x, width, embedding))
-    x = full_block(x, width, embedding)
+    x = self_attention(residual_block(x, width, embedding))
+    x = residual_block(x, width, embedding)
     for level, width in reversed([*enumerate(widths)]):
         for _ in range(2):
             x = layers.Concatenate()([x, skips.pop()])
-            x = full_block(x, width, embedding)
+            x = residual_block(x, width, embedding)
         if level > 0:
             x = layers.UpSampling2D(2)(x)
     x = layers.Activation("silu")(layers.GroupNormalization(8)(x))
@@ -139,7 +139,7 @@ def embed(image_shape, classes, fastest, size=128):
     return inputs, layers.Activation("silu")(x)
 
 
-def fold(x):
+def space_to_depth(x):
     """Turn each 2 x 2 pixels into the channels of one."""
     height, width, channels = x.shape[1:]
     x = layers.Reshape((height // 2, 2, width // 2, 2, channels))(x)
@@ -147,15 +147,15 @@ def fold(x):
     return layers.Reshape((height // 2, width // 2, 4 * channels))(x)
 
 
-def unfold(x, **options):
-    """The inverse of `fold`."""
+def depth_to_space(x, **options):
+    """The inverse of `space_to_depth`."""
     height, width, channels = x.shape[1:]
     x = layers.Reshape((height, width, 2, 2, channels // 4), **options)(x)
     x = layers.Permute((1, 3, 2, 4, 5), **options)(x)
     return layers.Reshape((2 * height, 2 * width, channels // 4), **options)(x)
 
 
-def normalize(x):
+def rms_normalize(x):
     """Scale the channels of each pixel to a mean square of 1; no weights."""
     return x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + 1e-4)
 
@@ -168,16 +168,16 @@ def modulate(x, embedding):
     return x * (1 + both[..., :width]) + both[..., width:]
 
 
-def light_block(x, embedding):
+def light_residual_block(x, embedding):
     """Two convolutions that begin by changing nothing."""
     width = x.shape[-1]
-    y = layers.Conv2D(width, 3, padding="same")(normalize(x))
+    y = layers.Conv2D(width, 3, padding="same")(rms_normalize(x))
     y = layers.ReLU()(modulate(y, embedding))
     y = layers.Conv2D(width, 3, padding="same", kernel_initializer="zeros")(y)
     return layers.Add()([x, y])
 
 
-def full_block(x, width, embedding):
+def residual_block(x, width, embedding):
     """The same with the usual normalisation, and for another width."""
     y = layers.Activation("silu")(layers.GroupNormalization(8)(x))
     y = layers.Conv2D(width, 3, padding="same")(y)
@@ -189,7 +189,7 @@ def full_block(x, width, embedding):
     return layers.Add()([x, y])
 
 
-def attend(x):
+def self_attention(x):
     """Let each place look at all others."""
     height, width, channels = x.shape[1:]
     y = layers.Reshape((height * width, channels))(layers.GroupNormalization(8)(x))
@@ -203,7 +203,7 @@ def finish(inputs, x, name):
     last = layers.Conv2D(
         channels, 3, padding="same", kernel_initializer="zeros", dtype="float32"
     )
-    return keras.Model(inputs, unfold(last(x), dtype="float32"), name=name)
+    return keras.Model(inputs, depth_to_space(last(x), dtype="float32"), name=name)
 
 
 # --- Checks -----------------------------------------------------------------

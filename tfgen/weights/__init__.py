@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tfgen import restoration, srgan
-from tfgen.data import corruptions, photo_damage
+from tfgen.data import corruptions, groceries, photo_damage
 from tfgen.data.defects import draw_defects
 from tfgen.defects import DefectFinder, build_defect_finder
 from tfgen.diffusion import Diffusion
@@ -77,10 +77,10 @@ def load_pretrained(name):
     Restorer, DefectFinder, Diffusion or keras.Sequential
         ``load_pretrained("denoise").restore(photo)``,
         ``load_pretrained("scratches").find(photo)``,
-        ``load_pretrained("groceries").sample(16, labels=28, guidance=2)``, with the
-        labels of ``load_dataset("groceries")``, of which 28 are pomegranates; also
-        compiled, to be trained further. The classifier is what `build_classifier`
-        makes, for `classifier_features`.
+        ``load_pretrained("groceries").sample(16, labels="Pomegranate", guidance=2)``,
+        of which ``label_names`` are all that can be drawn; also compiled, to be trained
+        further. The classifier is what `build_classifier` makes, for
+        `classifier_features`.
 
     Raises
     ------
@@ -111,8 +111,10 @@ def load_pretrained(name):
 def build_diffusion(content):
     """Build the model that draws groceries with weights from the bytes of an npz
     file."""
-    network = build_large_denoising_unet((64, 64, 3), classes=35)
-    diffusion = Diffusion(set_weights(network, content), classes=35)
+    names = groceries.CLASSES
+    network = build_large_denoising_unet((64, 64, 3), classes=len(names))
+    set_weights(network, content)
+    diffusion = Diffusion(network, classes=len(names), label_names=names)
     diffusion.compile()
     return diffusion
 
