@@ -14,6 +14,7 @@ from tfgen.unet import (
     build_denoising_unet,
     build_large_denoising_unet,
     depth_to_space,
+    light_residual_block,
     modulate,
     rms_normalize,
     space_to_depth,
@@ -47,8 +48,10 @@ SMALL = {
 
 
 @pytest.mark.parametrize("kind", SMALL)
-@pytest.mark.parametrize("classes", [(), 10, (2, 3)])
-@pytest.mark.parametrize("shape", [(4, 4, 1), (16, 12, 2), (28, 28, 1), (32, 16, 3)])
+@pytest.mark.parametrize(
+    "shape, classes",
+    [((4, 4, 1), ()), ((16, 12, 2), 10), ((28, 28, 1), ()), ((32, 16, 3), (2, 3))],
+)
 def test_velocities_are_shaped_like_images(kind, shape, classes):
     network = SMALL[kind](shape, classes)
     assert set(network.input) == {"image", "time", *(["label"] if classes else [])}
@@ -134,6 +137,22 @@ def test_modulation_scales_and_shifts_each_channel():
     both = (embedding @ kernel + bias)[:, None, None]
     expected = x * (1 + both[..., :8]) + both[..., 8:]
     np.testing.assert_allclose(network([x, embedding]), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_light_blocks_begin_by_changing_nothing():
+    x = rng.normal(size=(2, 4, 4, 8)).astype(np.float32)
+    embedding = rng.normal(size=(2, 5)).astype(np.float32)
+    np.testing.assert_array_equal(run(light_residual_block, x, embedding), x)
+
+
+def test_the_way_up_is_given_what_its_size_was_on_the_way_down():
+    network = stirred(build_denoising_unet((32, 32, 1), 8))
+    convolutions = [x for x in network.layers if isinstance(x, layers.Conv2D)]
+    (up,) = [x for x in convolutions if x.kernel.shape == (1, 1, 16, 32)]
+    up.set_weights([np.zeros(w.shape) for w in up.weights])  # nothing from below
+    given = points(network)
+    one, two = network(given), network({**given, "image": given["image"] + 1})
+    assert np.abs(one - two).max() > 1e-3
 
 
 @pytest.mark.parametrize("kind", SMALL)
