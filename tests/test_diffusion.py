@@ -1,5 +1,8 @@
 """The process, its steps, the training and what is drawn."""
 
+import itertools
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -514,13 +517,18 @@ def test_the_network_in_training_draws_if_it_is_asked_to():
 
 
 def test_progress_is_shown_where_it_takes_long(plain, capsys, monkeypatch):
+    def seconds_a_step(seconds):
+        ticks = itertools.count(0, seconds)
+        clock = types.SimpleNamespace(monotonic=lambda: next(ticks))
+        monkeypatch.setattr(diffusion, "clock", clock)
+
+    seconds_a_step(0.1)
     plain.sample(2, seed=0, steps=3)
     plain.sample(2, seed=0, steps=3, verbose=0)
     assert capsys.readouterr().out == ""
     plain.sample(2, seed=0, steps=3, verbose=1)
     assert "3/3" in capsys.readouterr().out
-    ticks = iter(range(0, 100, 2))
-    monkeypatch.setattr(diffusion.clock, "monotonic", lambda: next(ticks))
+    seconds_a_step(2)
     plain.sample(2, seed=0, steps=5)
     shown = capsys.readouterr().out
     assert "2/5" not in shown and "5/5" in shown
