@@ -111,7 +111,7 @@ def build_resizing_generator(width):
     for filters in (2 * width, width, 3):
         network.add(layers.BatchNormalization(momentum=0.9))
         network.add(layers.ReLU())
-        network.add(layers.UpSampling2D())
+        network.add(layers.UpSampling2D(interpolation="bilinear"))
         network.add(layers.Conv2D(filters, 3, padding="same"))
     network.add(layers.Activation("sigmoid", dtype="float32"))
     return network
@@ -199,7 +199,7 @@ def main():
         gan = model(
             build_resizing_generator(options.width),
             tfgen.build_discriminator(
-                (SIDE, SIDE, 3), options.width, classes=len(CLASSES)
+                (SIDE, SIDE, 3), options.width * 2 // 3, classes=len(CLASSES)
             ),
             classes=len(CLASSES),
             average_decay=0.999,

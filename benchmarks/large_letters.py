@@ -43,7 +43,7 @@ def build_generator(kind, width):
     def double(x, filters):
         if enlarging == "stamps":
             return layers.Conv2DTranspose(filters, 4, strides=2, padding="same")(x)
-        x = layers.UpSampling2D()(x)
+        x = layers.UpSampling2D(interpolation="bilinear")(x)
         return layers.Conv2D(filters, 3, padding="same")(x)
 
     inputs = keras.Input((LATENT_DIM + LETTERS,))
@@ -131,7 +131,9 @@ def main():
             keras.utils.set_random_seed(seed)
             gan = tfgen.GAN(
                 build_generator(kind, options.width),
-                tfgen.build_discriminator(SHAPE, options.width, classes=LETTERS),
+                tfgen.build_discriminator(
+                    SHAPE, options.width * 2 // 3, classes=LETTERS
+                ),
                 classes=LETTERS,
                 average_decay=options.decay,
                 seed=seed,
