@@ -85,8 +85,10 @@ def build(parts):
     gan = tfgen.GAN(
         tfgen.build_generator(SHAPE), discriminator, loss=loss, average_decay=decay
     )
-    rates = (1e-3, 1e-3) if "equal" in parts else (2e-3, 5e-4)
-    gan.compile(*(keras.optimizers.Adam(rate, beta_1=0.5) for rate in rates))
+    rates = np.array([1e-3, 1e-3] if "equal" in parts else [2e-3, 5e-4])
+    rates = 2 * rates if "faster" in parts else rates
+    beta_2 = 0.99 if "beta_2" in parts else 0.999
+    gan.compile(*(keras.optimizers.Adam(rate, 0.5, beta_2) for rate in rates))
     return gan
 
 
@@ -99,7 +101,11 @@ VARIANTS = [
     "cosine+average+deviation",
     "r3gan",
     "r3gan+equal",
-    "cosine+average+r3gan",
+    "faster",
+    "faster+cosine+average",
+    "beta_2",
+    "batch 16",
+    "batch 64",
 ]
 
 
@@ -124,7 +130,8 @@ def main():
             keras.utils.set_random_seed(seed)
             gan = build(parts)
             data = tf.data.Dataset.from_tensor_slices(train)
-            data = data.shuffle(len(train), seed=seed).batch(32, drop_remainder=True)
+            size = next((int(p[6:]) for p in parts if p.startswith("batch")), 32)
+            data = data.shuffle(len(train), seed=seed).batch(size, drop_remainder=True)
             stop = Stop(options.seconds)
             callbacks = [stop]
             if "cosine" in parts:
