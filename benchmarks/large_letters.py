@@ -1,8 +1,8 @@
 """Letters of 64 x 64 pixels in colour: what a generator gains by what it is built of.
 
     python benchmarks/large_letters.py --table notebooks/tables/large_letters.csv
-    python benchmarks/large_letters.py --kinds "layered, resized" --seeds 1 --width 48
-        --batch-size 32 --steps 3000 --decay 0.999
+    python benchmarks/large_letters.py --kinds "layered, stamps" --seeds 1 --width 48
+        --batch-size 32 --steps 2400 --decay 0.999
         --picture notebooks/pictures/letters_64.png
 
 The generators of chapter 6: a plain one paints three channels, a layered one a mask
