@@ -17,7 +17,6 @@ that it holds for the same seed, beta, dimensions and steps are not trained agai
 import argparse
 import csv
 import io
-import time
 from pathlib import Path
 
 import keras
@@ -32,7 +31,7 @@ BETAS = 0.25, 1.0, 4.0, 16.0
 FACTORS = "label", "typeface", "size", "rotation", "shear"
 KINDS = "gap", "turned", "turned at most"
 COLUMNS = [
-    *("seed", "beta", "latent_dim", "steps", "seconds", "rate", "distortion"),
+    *("seed", "beta", "latent_dim", "steps", "rate", "distortion"),
     *("active", "terms", "read", "bytes", "error"),
     *(f"{kind}, {name}" for kind in KINDS for name in FACTORS),
 ]
@@ -80,9 +79,7 @@ def train_and_measure(beta, seed, options, test, factors):
     vae.compile()
     data = tfgen.load_dataset("glyphs", batch_size=64, seed=seed).map(tfgen.binarize)
     known = np.concatenate(list(data.take(16)))
-    start = time.perf_counter()
     vae.fit(data.repeat(), steps_per_epoch=options.steps, verbose=0)
-    seconds = time.perf_counter() - start
 
     scores = vae.evaluate(test, batch_size=500, verbose=0, return_dict=True)
     means, log_variance = vae.encode(test)
@@ -99,7 +96,6 @@ def train_and_measure(beta, seed, options, test, factors):
         "turned at most": {name: max(gap[name] for gap in turned) for name in FACTORS},
     }
     figures = {
-        "seconds": f"{seconds:.0f}",
         "rate": f"{scores['kl']:.2f}",
         "distortion": f"{scores['reconstruction_loss']:.2f}",
         "active": str((means.var(axis=0) > 0.01).sum()),

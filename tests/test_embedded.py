@@ -312,8 +312,8 @@ def test_no_grocery_is_in_two_splits(groceries):
         small = small.reshape(len(small), -1)
         small = small - small.mean(axis=1, keepdims=True)
         seen[split] = small / np.linalg.norm(small, axis=1, keepdims=True)
-    assert np.max(seen["test"] @ seen["train"].T) < 0.98
-    assert np.max(seen["validation"] @ seen["train"].T) < 0.98
+    assert np.max(seen["test"] @ seen["train"].T) < 0.95
+    assert np.max(seen["validation"] @ seen["train"].T) < 0.95
     counts = np.bincount(groceries["train"]["label"], minlength=35)
     assert np.sum(counts >= 16) == 34 and counts.max() == 100 and counts.min() == 0
 

@@ -56,6 +56,7 @@ EXERCISES = {
                 "keras.utils.set_random_seed(0)"
             ),
             "exchanges the rates": train_small(rates="rates[::-1]"),
+            "ignores the width": train_small().replace("width=16", "width=8"),
         },
     },
     3: {

@@ -121,6 +121,7 @@ order = np.array(
         "wrong": {
             "at the real images": penalty(points="real_images + 0.0"),
             "at the generated images": penalty(points="fake_images + 0.0"),
+            "from black to the generated images": penalty(points="alpha * fake_images"),
             "halfway, whatever alpha": penalty(
                 points="(real_images + fake_images) / 2"
             ),

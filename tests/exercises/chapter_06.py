@@ -84,6 +84,9 @@ EXERCISES = {
         "given": NAMES,
         "right": None,
         "wrong": {
+            "takes all images for squares": FIND_COPY.format(
+                last=" + 1", views=VIEWS, difference=ROOT
+            ).replace("height, width = image.shape[:2]", "height = width = len(image)"),
             "no mirror images": FIND_COPY.format(
                 last=" + 1", views="windows,", difference=ROOT
             ),

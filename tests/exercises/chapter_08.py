@@ -114,6 +114,10 @@ def direction(latents, has):
 def direction(latents, has):
     return latents[has].sum(axis=0) - latents[~has].sum(axis=0)
 """,
+            "medians": """
+def direction(latents, has):
+    return np.median(latents[has], axis=0) - np.median(latents[~has], axis=0)
+""",
             "any direction": """
 def direction(latents, has):
     return np.random.default_rng(1).normal(size=latents.shape[1])
