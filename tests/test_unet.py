@@ -97,7 +97,7 @@ def test_the_large_network_needs_sides_that_it_can_halve():
 
 
 def test_the_numbers_of_weights():
-    """Those of the trials that the figures of the book come from."""
+    """With others, weights that were saved before would not fit."""
     assert build_denoising_unet((28, 28, 1), classes=10).count_params() == 743_252
     network = build_large_denoising_unet((64, 64, 3), classes=35)
     assert network.count_params() == 2_142_364

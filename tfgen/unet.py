@@ -51,13 +51,13 @@ def build_denoising_unet(image_shape=(32, 32, 1), width=48, classes=()):
     inputs, embedding = embed(image_shape, classes, fastest=100)
     x = layers.Conv2D(width, 3, padding="same")(space_to_depth(inputs["image"]))
     skips = []
-    for level in range(1, halvings):
+    for level in range(1, halvings):  # down
         x = light_residual_block(x, embedding)
         skips.append(x)
         x = layers.Conv2D(width * min(2**level, 4), 1)(space_to_depth(x))
-    for _ in range(3):
+    for _ in range(3):  # where the image is smallest
         x = light_residual_block(x, embedding)
-    for skip in reversed(skips):
+    for skip in reversed(skips):  # up
         x = depth_to_space(layers.Conv2D(4 * skip.shape[-1], 1)(x))
         x = light_residual_block(layers.Add()([x, skip]), embedding)
     x = layers.ReLU()(rms_normalize(x))
@@ -94,15 +94,15 @@ def build_large_denoising_unet(
     inputs, embedding = embed(image_shape, classes, fastest=1000)
     x = layers.Conv2D(widths[0], 4, strides=2, padding="same")(inputs["image"])
     skips = []
-    for level, width in enumerate(widths):
+    for level, width in enumerate(widths):  # down
         if level > 0:
             x = layers.AveragePooling2D(2)(x)
         for _ in range(2):
             x = residual_block(x, width, embedding)
             skips.append(x)
-    x = self_attention(residual_block(x, width, embedding))
+    x = self_attention(residual_block(x, width, embedding))  # in the middle
     x = residual_block(x, width, embedding)
-    for level, width in reversed([*enumerate(widths)]):
+    for level, width in reversed([*enumerate(widths)]):  # up
         for _ in range(2):
             x = layers.Concatenate()([x, skips.pop()])
             x = residual_block(x, width, embedding)
