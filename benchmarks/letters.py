@@ -2,7 +2,7 @@
 
     python benchmarks/letters.py                                # 3 seeds, 80 s each
     python benchmarks/letters.py --seeds 1 --seconds 65 --picture letters.png
-    python benchmarks/letters.py --labels --seeds 1 --steps 12800 --seconds 3600
+    python benchmarks/letters.py --labels --seeds 1 --steps 6400 --seconds 3600
 
 The judge is the glyph classifier of the package. For each seed it counts the letters
 among 10,000 samples; row 0 is the untrained GAN. With --labels the GAN is told letter
