@@ -41,7 +41,7 @@ KEY = COLUMNS[:4]
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--latent-dim", type=int, default=32)
     parser.add_argument("--csv", help="write the figures here, or continue the file")
     options = parser.parse_args()
