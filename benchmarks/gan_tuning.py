@@ -6,11 +6,12 @@
         --variants default cosine+average
 
 The seconds are those of the processor, so that other programs do not disturb the
-comparison. With one thread, as above, 255 of them are as many steps as 180 s of two
-quiet cores. Each variant changes one thing, or the things that its name adds up, and
-trains on the first 50,000 training images of Fashion-MNIST. The score is the Frechet
-distance of 10,000 samples to the 10,000 training images that are left, on the features
-of the classifier of `gan_quality.py`. The test images have no part in the choice.
+comparison. With one thread, as above, 255 of them are about as many steps as 200 s of
+two quiet cores. Each variant changes one thing, or the things that its name adds up,
+and trains on the first 50,000 training images of Fashion-MNIST. The score is the
+Frechet distance of 10,000 samples to the 10,000 training images that are left, on the
+features of the classifier of `gan_quality.py`. The test images have no part in the
+choice.
 """
 
 import argparse
