@@ -286,8 +286,8 @@ def test_bad_arguments_are_refused(name):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (GREY + 1, "must be in"),
-        (np.full((8, 8), np.nan, np.float32), "must be in"),
+        (GREY + 1, "Images must be float32 in"),
+        (np.full((8, 8), np.nan, np.float32), "Images must be float32 in"),
         (np.full((8, 8), 128, np.uint8), "floats in"),
         (np.zeros((8, 8, 2), np.float32), "1 or 3 channels"),
     ],

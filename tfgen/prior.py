@@ -285,7 +285,7 @@ def find_denoiser(denoiser, shape, labels):
         told = sorted({*denoiser.network.input} - {"image"})
         require(
             told == ["sigma"],
-            'The denoiser must be told the level of noise, as load_pretrained("denoise") '
+            'The denoiser must be told the noise, as load_pretrained("denoise") '
             f"is told sigma; this Restorer is told {' and '.join(told) or 'nothing'}.",
         )
         return lambda noisy, sigma: denoiser.restore(noisy, sigma=sigma)
