@@ -105,6 +105,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         show_tradeoff,
     )
     from tfgen.plot.progress import SampleGrid
+    from tfgen.prior import restore_with_prior
     from tfgen.restoration import (
         Restorer,
         build_denoiser,
