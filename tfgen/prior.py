@@ -21,6 +21,7 @@ from .restoration import Restorer
 from .tiles import as_batch, check_mask, check_range, fill_depths
 
 ROUNDING = 0.3  # of 255: the standard deviation of rounding to bytes
+NEAR = 4  # pixels: how far into a hole a restorer draws without a coarser image
 SOLVING = 30  # steps of conjugate gradients at most
 
 
@@ -46,6 +47,11 @@ def restore_with_prior(
     noise is added again between the steps, and the result is one of many images that
     fit, with texture: after Kadkhodaie and Simoncelli (2020, arXiv:2007.13640), in the
     form of Zhu et al. ("DiffPIR", 2023, arXiv:2305.08995).
+
+    The noise that a `Restorer` knows does not cover an image, but it covers a small
+    one. So it fills wide holes at half the size first, where they are half as wide,
+    and so on, and begins from the enlarged result. Without a seed it is given noise in
+    holes all the same, always equal: it exaggerates what it sees in none.
 
     Parameters
     ----------
@@ -110,7 +116,20 @@ def restore_with_prior(
 
     pair, batch, image = look_at_damage(batch, mask, scale, kernel)
     check_range(batch, margin=6 / 255 * noise)
-    denoise = find_denoiser(denoiser, image.shape, labels)
+    if isinstance(denoiser, Restorer) and mask is not None:
+        small = functools.partial(
+            restore_with_prior,
+            denoiser,
+            noise=noise / 2,
+            steps=steps,
+            start=level,
+            seed=seed,
+            fresh=fresh,
+        )
+        image = begin_small(batch, check_mask(mask, batch), image, small)
+    denoise = find_denoiser(
+        denoiser, image.shape, labels, seed is None and mask is not None
+    )
     data_step = functools.partial(pair_step, *pair)
     least = noise if mask is not None else max(noise, ROUNDING)
     levels = [*np.geomspace(level, min(level, max(noise, 1.0)), steps), 0.0]
@@ -209,6 +228,21 @@ def solve(forward, adjoint, wanted, ratio):
     return found
 
 
+def begin_small(batch, mask, image, restore):
+    """A first image for holes: if some are wide, what `restore` makes of means of 2 x 2
+    pixels, enlarged."""
+    near = tf.nn.max_pool2d(1 - mask, 2 * NEAR + 1, 1, "SAME")
+    height, width = image.shape[1:3]
+    if tf.reduce_min(near) > 0 or min(height, width) < 4 * NEAR:
+        return image
+    total, known = (tf.nn.avg_pool2d(x, 2, 2, "SAME") for x in (batch, 1 - mask))
+    means = tf.math.divide_no_nan(total, known).numpy()
+    small = restore(means, mask=np.float32(known == 0))
+    size = 2 * small.shape[1], 2 * small.shape[2]
+    large = tf.image.resize(small, size, "bicubic")[:, :height, :width]
+    return np.where(mask > 0, large, batch)
+
+
 def add_noise(clean, noisy, sigma, after, fresh, rng):
     """An estimate with the noise of the next step: that which was taken away, and new
     noise, in shares of the variance (arXiv:2305.08995)."""
@@ -276,8 +310,9 @@ def default_start(denoiser):
     return 2550.0 if isinstance(denoiser, Diffusion) else 49.0
 
 
-def find_denoiser(denoiser, shape, labels):
-    """A function of noisy images and the level of their noise where white is 255."""
+def find_denoiser(denoiser, shape, labels, add):
+    """A function of noisy images and the level of their noise where white is 255; with
+    `add`, a `Restorer` is given that noise."""
     if isinstance(denoiser, Diffusion):
         return flow_denoiser(denoiser, shape, labels)
     require(labels is None, "labels are for a Diffusion that was built with classes.")
@@ -288,7 +323,14 @@ def find_denoiser(denoiser, shape, labels):
             'The denoiser must be told the noise, as load_pretrained("denoise") '
             f"is told sigma; this Restorer is told {' and '.join(told) or 'nothing'}.",
         )
-        return lambda noisy, sigma: denoiser.restore(noisy, sigma=sigma)
+        rng = np.random.default_rng(0)
+
+        def denoise(noisy, sigma):
+            if add:
+                noisy = noisy + sigma / 255 * rng.standard_normal(shape, np.float32)
+            return denoiser.restore(np.float32(noisy), sigma=sigma)
+
+        return denoise
     require(
         callable(denoiser) and not isinstance(denoiser, keras.Model),
         "The denoiser is a Restorer that is told sigma, a Diffusion, or a function of "
