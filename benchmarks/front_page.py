@@ -2,10 +2,11 @@
 
     python benchmarks/front_page.py benchmarks/front_page.png
 
-Above, the first two rows of letters that `large_letters.py` stored. Below, the middle
-of two test photos, `chelsea` and `coffee`, once for each of three tasks: damaged with
-seed 0, restored by the small trained network, and measured (PSNR in dB against the
-clean photo; the small image is enlarged bicubically for that).
+Above, the first two rows of letters that `large_letters.py` stored. Then every third
+kind of fruit and vegetables that `load_pretrained("groceries")` draws, from seed 0.
+Below, the middle of two test photos, `chelsea` and `coffee`, once for each of three
+tasks: damaged with seed 0, restored by the small trained network, and measured (PSNR in
+dB against the clean photo; the small image is enlarged bicubically for that).
 """
 
 import argparse
@@ -55,22 +56,40 @@ def restore_all(clean):
     return columns, titles
 
 
+def draw_fruit():
+    """Every third kind, and what it is called."""
+    fruit = tfgen.load_pretrained("groceries")
+    names = fruit.label_names[::3]
+    return fruit.sample(labels=names, steps=12, guidance=2, seed=0), names
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("path", help="write the picture here, as PNG")
     path = parser.parse_args().path
     check_figure_path(path)
     tfgen.show_comparison(*restore_all(load_middles()), path=path)
-    with Image.open(path) as image:
-        photos = image.convert("RGB")
-    letters = Image.open(LETTERS).convert("RGB")
+    photos = open_image(path)
+    tfgen.show_images(*draw_fruit(), columns=6, path=path)
+    letters = open_image(LETTERS)
     letters = letters.crop((0, 0, letters.width, letters.height // 2))
-    height = letters.height * photos.width // letters.width
-    letters = letters.resize((photos.width, height), Image.Resampling.LANCZOS)
-    page = Image.new("RGB", (photos.width, letters.height + photos.height), "white")
-    page.paste(letters, (0, 0))
-    page.paste(photos, (0, letters.height))
+    parts = [letters, open_image(path), photos]
+    parts = [widen(part, photos.width) for part in parts]
+    page = Image.new("RGB", (photos.width, sum(part.height for part in parts)))
+    for index, part in enumerate(parts):
+        page.paste(part, (0, sum(above.height for above in parts[:index])))
     page.save(path, optimize=True)
+
+
+def open_image(path):
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def widen(image, width):
+    """The image in another width."""
+    size = width, image.height * width // image.width
+    return image.resize(size, Image.Resampling.LANCZOS)
 
 
 if __name__ == "__main__":
