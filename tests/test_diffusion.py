@@ -1,6 +1,7 @@
 """The process, its steps, the training and what is drawn."""
 
 import itertools
+import re
 import types
 
 import keras
@@ -578,8 +579,8 @@ def test_guidance_needs_classes_and_a_strength(plain, told):
         with pytest.raises(ValueError, match=f"{guidance} needs .*built with classes"):
             plain.sample(2, guidance=guidance)
     plain.sample(2, guidance=1, steps=1)
-    for guidance in (-1, np.nan, np.inf):
-        with pytest.raises(ValueError, match=f"0 or more; got {guidance}"):
+    for guidance in (-1, np.nan, np.inf, None, "2", (1, 2)):
+        with pytest.raises(ValueError, match=re.escape(f"0 or more; got {guidance}")):
             told.sample(2, guidance=guidance)
 
 
@@ -612,9 +613,14 @@ def test_labels_need_classes_and_names_that_are_known(plain, trained):
 @pytest.mark.parametrize("shape", [(2, 8, 8), (8, 8, 1), (2, 8, 9, 1), (0, 8, 8, 1)])
 def test_noise_has_the_shape_of_images(plain, shape):
     with pytest.raises(
-        ValueError, match=r"Noise is shaped like images, \(n, 8, 8, 1\).*got"
+        ValueError, match=r"Noise is finite and shaped .*, \(n, 8, 8, 1\).*got"
     ):
         plain.decode(np.zeros(shape))
+
+
+def test_noise_is_finite(plain):
+    with pytest.raises(ValueError, match="Noise is finite"):
+        plain.decode(np.full((1, *SHAPE), np.nan))
 
 
 @pytest.mark.parametrize("name", ["plain", "told"])

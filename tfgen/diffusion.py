@@ -342,9 +342,11 @@ class Diffusion(ImageModel):
         check_counts(steps=steps)
         noise = np.asarray(noise, np.float32)
         require(
-            fits(noise.shape, None, *self.image_shape) and len(noise),
-            f"Noise is shaped like images, (n, {str(self.image_shape)[1:]}, n at least "
-            f"1; got {noise.shape}.",
+            fits(noise.shape, None, *self.image_shape)
+            and len(noise)
+            and np.isfinite(noise).all(),
+            f"Noise is finite and shaped like images, (n, {str(self.image_shape)[1:]}, "
+            f"n at least 1; got {noise.shape}.",
         )
         times = np.linspace(0, 1, steps + 1)
         return np.clip((self.follow(noise, times, labels, **options) + 1) / 2, 0, 1)
@@ -373,7 +375,9 @@ class Diffusion(ImageModel):
     ):
         """Where points flow in the course of times, in portions of bounded memory."""
         require(
-            0 <= guidance < math.inf,
+            np.isscalar(guidance)
+            and not isinstance(guidance, str)
+            and 0 <= guidance < math.inf,
             f"guidance is a finite number, 0 or more; got {guidance}.",
         )
         require(
