@@ -5,8 +5,10 @@
 
 A square hole of 24, 48 or 96 pixels is cut out of each of the twelve test photos, at a
 random place. It is filled by the inpainting network, whose depths `restore` blurs; by
-the biharmonic surface; by `fill_patches`; and as `python -m tfgen restore` does, by
-patches where the network does not see. PSNR in the hole, which a blur wins; and
+the biharmonic surface; by `fill_patches`; as `python -m tfgen restore` does, by patches
+where the network does not see; and by `restore_with_prior`, as one careful estimate and
+as one of many, from what lies no farther around than the hole is wide. PSNR in the
+hole, which a blur wins; and
 `patch_distance` of its fine structures to those of the clean photo there. Means over
 the photos. The picture shows the holes of 48 pixels, with as much around.
 """
@@ -38,6 +40,16 @@ def fill_as_command(network, image, mask):
     return tfgen.fill_patches(filled, mask, deeper=16)
 
 
+def fill_by_prior(denoiser, image, mask, **options):
+    filled, side = np.array(image), int(mask.any(axis=0).sum())
+    (top, *_), (left, *_) = np.nonzero(mask)
+    near = tuple(slice(max(0, start - side), start + 2 * side) for start in (top, left))
+    filled[near] = tfgen.restore_with_prior(
+        denoiser, image[near], mask=mask[near], **options
+    )
+    return filled
+
+
 def crop(image, place, side, margin=0):
     top, left = np.subtract(place, margin)
     return image[None, top : top + side + 2 * margin, left : left + side + 2 * margin]
@@ -50,12 +62,15 @@ def main():
     options = parser.parse_args()
     check_figure_path(options.picture)
     network = tfgen.load_pretrained("inpaint").restore
+    prior = functools.partial(fill_by_prior, tfgen.load_pretrained("denoise_color"))
     methods = {
         "untouched": lambda image, mask: image,
         "blurred depths": network,
         "biharmonic": inpaint_biharmonic,
         "patches": tfgen.fill_patches,
         "command": functools.partial(fill_as_command, network),
+        "prior": prior,
+        "prior, drawn": functools.partial(prior, seed=0, fresh=0.1),
     }
     photos = load_images(None, 3, 600)
     for side in SIDES:
