@@ -156,6 +156,20 @@ def test_it_finds_the_posterior_mean_of_gaussian_images(name):
     assert error.max() < 0.1 * plain.max() and error.mean() < 0.05 * plain.mean()
 
 
+def test_noise_around_holes_is_taken_away():
+    forward = DAMAGES["mask"][1]
+    images = draw_images(3)
+    restored = restore_with_prior(
+        ideal_denoiser, forward(images), mask=box(), noise=10, steps=100, start=100
+    )
+    matrix = matrix_of(forward)
+    known = matrix.any(axis=1)
+    seen = images.reshape(3, -1)[:, known]
+    expected = posterior_mean(matrix[known], seen, 10 / 255)
+    error = np.abs(restored.reshape(3, -1) - expected)
+    assert error.max() < 0.1 * np.abs(expected - MEAN).max()
+
+
 def test_draws_lie_around_the_posterior_mean():
     options, forward = DAMAGES["mask"]
     measured = np.asarray(forward(draw_images(1))).repeat(300, axis=0)
@@ -283,6 +297,22 @@ def test_a_small_hole_begins_with_its_half():
     known = asked["mask"] == 0
     halves = ramp.reshape(1, 32, 2, 32, 2, 1).mean(axis=(2, 4))
     np.testing.assert_allclose(asked["small"][known], halves[known], atol=1e-6)
+
+
+def test_only_wide_holes_begin_small_and_noise_stays_in_range():
+    mask = np.zeros((2, 32, 32, 1), np.float32)
+    mask[0, 4:28, 4:28] = 1
+    mask[1, 4:8, 4:8] = 1
+    batch = np.where(mask > 0, 0, np.float32(-0.1))
+    first = np.full(batch.shape, 0.25, np.float32)
+
+    def restore(small, mask):
+        assert small.min() >= 0
+        return np.full(small.shape, 0.75, np.float32)
+
+    begun = prior.begin_small(batch, mask, first, restore)
+    np.testing.assert_allclose(begun[0][mask[0] > 0], 0.75, atol=1e-5)
+    np.testing.assert_array_equal(begun[1][mask[1] > 0], np.float32(0.25))
 
 
 def test_the_shipped_denoiser_fills_a_wide_hole():

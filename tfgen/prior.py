@@ -50,8 +50,9 @@ def restore_with_prior(
 
     The noise that a `Restorer` knows does not cover an image, but it covers a small
     one. So it fills wide holes at half the size first, where they are half as wide,
-    and so on, and begins from the enlarged result. Without a seed it is given noise in
-    holes all the same, always equal: it exaggerates what it sees in none.
+    and so on, and begins from the enlarged result. Without a seed, where
+    holes are filled, it sees images with noise all the same, equal in each call: it
+    exaggerates what it sees in images without noise.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ def restore_with_prior(
         known pixels beside holes do not change; small and blurred images are never
         trusted further than rounding to bytes, 0.3.
     steps : int
-        How often the denoiser is applied, at least 1.
+        How often the denoiser is applied at each size, at least 1.
     start : float
         The noise of the first step, where white is 255; it falls evenly on a
         logarithmic scale to 1, or to `noise` if that is more. By default 49 for a
@@ -90,7 +91,7 @@ def restore_with_prior(
     labels : optional
         What is to be seen, for a `Diffusion` with labels, as its `sample` takes it.
     verbose : {0, 1}
-        1 shows progress.
+        1 shows progress at the full size.
 
     Returns
     -------
@@ -233,14 +234,15 @@ def begin_small(batch, mask, image, restore):
     pixels, enlarged."""
     near = tf.nn.max_pool2d(1 - mask, 2 * NEAR + 1, 1, "SAME")
     height, width = image.shape[1:3]
-    if tf.reduce_min(near) > 0 or min(height, width) < 4 * NEAR:
+    wide = tf.reduce_min(near, axis=(1, 2, 3), keepdims=True).numpy() == 0
+    if not wide.any() or min(height, width) < 4 * NEAR:
         return image
     total, known = (tf.nn.avg_pool2d(x, 2, 2, "SAME") for x in (batch, 1 - mask))
-    means = tf.math.divide_no_nan(total, known).numpy()
+    means = np.clip(tf.math.divide_no_nan(total, known), 0, 1)  # noise lies outside
     small = restore(means, mask=np.float32(known == 0))
     size = 2 * small.shape[1], 2 * small.shape[2]
     large = tf.image.resize(small, size, "bicubic")[:, :height, :width]
-    return np.where(mask > 0, large, batch)
+    return np.where(mask > 0, np.where(wide, large, image), batch)
 
 
 def add_noise(clean, noisy, sigma, after, fresh, rng):

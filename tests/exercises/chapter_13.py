@@ -23,6 +23,9 @@ EXERCISES = {
         "given": WORLD,
         "right": None,
         "wrong": {
+            "a fifth of the sum": (
+                "def one_step(images):\n    return np.sum(images, axis=0) / 5"
+            ),
             "one of them": "def one_step(images):\n    return images[0]",
             "the median": "def one_step(images):\n    return np.median(images, axis=0)",
             "black": "def one_step(images):\n    return np.zeros(images.shape[1:])",
@@ -37,6 +40,13 @@ EXERCISES = {
         "right": None,
         "wrong": {
             "Euler": "midpoint_step = tfgen.euler_step",
+            "Heun": "midpoint_step = tfgen.diffusion.heun_step",
+            "half a unit in place of half a step": """
+def midpoint_step(velocity, state, start, end, before=None):
+    first, size = velocity(state, start), end - start
+    middle = velocity(state + first / 2, start + size / 2)
+    return state + size * middle, (first, size)
+""",
             "Heun's velocity halfway": """
 def midpoint_step(velocity, state, start, end, before=None):
     first, size = velocity(state, start), end - start
@@ -79,6 +89,10 @@ def midpoint_step(velocity, state, start, end, before=None):
             ),
             "the time of noise": (
                 "def to_straight(z, a, b):\n    return z / (a + b), b / (a + b)"
+            ),
+            "only where squares sum to 1": (
+                "def to_straight(z, a, b):\n    b = float(np.sqrt(1 - a**2))\n"
+                "    return z / (a + b), a / (a + b)"
             ),
             "squares": ("def to_straight(z, a, b):\n    return z / (a + b), a**2"),
         },
