@@ -315,6 +315,27 @@ def test_only_wide_holes_begin_small_and_noise_stays_in_range():
     np.testing.assert_array_equal(begun[1][mask[1] > 0], np.float32(0.25))
 
 
+def test_the_shipped_denoiser_enlarges_and_sharpens():
+    """Photos, of which it has learned nothing but noise."""
+    photo = data.camera()[96:288, 160:352].reshape(96, 2, 96, 2).mean(axis=(1, 3))
+    photo = np.float32(photo / 255)[None, ..., None]
+    denoiser, options = tfgen.load_pretrained("denoise"), dict(steps=8)
+
+    def score(images):
+        return tfgen.psnr(photo, np.clip(images, 0, 1))[0]
+
+    small = tfgen.downsample(photo, scale=2)["image"].numpy()
+    bicubic = score(tf.image.resize(small, photo.shape[1:3], "bicubic"))
+    assert score(restore_with_prior(denoiser, small, scale=2, **options)) > bicubic + 2
+
+    line = np.exp(-0.5 * (np.arange(-6, 7) / 1.5) ** 2)
+    kernel = np.outer(line, line) / line.sum() ** 2
+    blurred = tfgen.blur(photo, radius=1.5)["image"].numpy()
+    blurred = np.float32(np.round(blurred * 255) / 255)
+    sharp = restore_with_prior(denoiser, blurred, kernel=kernel, **options)
+    assert score(sharp) > score(blurred) + 6
+
+
 def test_the_shipped_denoiser_fills_a_wide_hole():
     """With more detail than the smooth surface has, and with each seed another one."""
     photo = data.camera()[96:288, 160:352].reshape(96, 2, 96, 2).mean(axis=(1, 3))

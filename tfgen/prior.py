@@ -49,10 +49,10 @@ def restore_with_prior(
     form of Zhu et al. ("DiffPIR", 2023, arXiv:2305.08995).
 
     The noise that a `Restorer` knows does not cover an image, but it covers a small
-    one. So it fills wide holes at half the size first, where they are half as wide,
-    and so on, and begins from the enlarged result. Without a seed, where
-    holes are filled, it sees images with noise all the same, equal in each call: it
-    exaggerates what it sees in images without noise.
+    one. So it fills wide holes at half the size first, where they are half as wide, and
+    so on, and begins from the enlarged result. Without a seed, where holes are filled,
+    it sees images with noise all the same, equal in each call: it exaggerates what it
+    sees in images without noise.
 
     Parameters
     ----------
