@@ -253,7 +253,7 @@ def main():
     parser.add_argument("--updates", type=int, nargs="+", help="in place of --marks")
     parser.add_argument("--count", type=int, default=10_000, help="samples")
     parser.add_argument("--steps", type=int, default=20, help="evaluations")
-    parser.add_argument("--guidance", type=float, nargs="+", default=[1.3])
+    parser.add_argument("--guidance", type=float, nargs="+", default=[1.5])
     parser.add_argument("--width", type=int, default=48)
     parser.add_argument("--rate", type=float, default=6e-3)
     parser.add_argument("--optimizer", default="muon", choices=["muon", "adam"])
