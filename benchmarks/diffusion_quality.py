@@ -16,10 +16,10 @@ with an FID. With --apart, the last 10,000 training images are held apart and ju
 place of the others: settings are chosen so.
 
 With --letters, a GAN, a VAE and a Diffusion with the package's networks train on the
-glyphs for equal seconds, one after the other, and 1,911 drawings of each are compared
-with as many test letters on the features of the glyph classifier, which also says how
-many are as asked. GAN and Diffusion are told the labels. The VAE is not, and learns
-black and white letters, for which alone its bound is one of a likelihood.
+glyphs for about equal seconds, one after the other, and 1,911 drawings of each are
+compared with as many test letters on the features of the glyph classifier, which also
+says how many are as asked. GAN and Diffusion are told the labels. The VAE is not, and
+learns black and white letters, for which alone its bound is one of a likelihood.
 """
 
 import argparse

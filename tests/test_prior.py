@@ -280,7 +280,7 @@ def test_a_restorer_fills_wide_holes_at_small_sizes_first(side, hole, sizes):
     assert filled.shape == image.shape and np.isfinite(filled).all()
 
 
-def test_a_small_hole_begins_with_its_half():
+def test_a_wide_hole_begins_with_its_half():
     """A ramp, halved and enlarged, is a ramp inside."""
     ramp = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1))[None, ..., None]
     mask = np.zeros((1, 64, 64, 1), np.float32)
