@@ -66,6 +66,33 @@ def test_denoisers_take_small_images(denoise, shape):
     assert restored.shape == shape and np.isfinite(restored).all()
 
 
+def dct_slowly(image, sigma, threshold):
+    """Both passes of `denoise_dct`, patch by patch."""
+    from scipy import fft
+
+    def sweep(change, size, *images):
+        padded = [np.pad(x, size - 1, "symmetric") for x in images]
+        total = np.zeros(padded[0].shape)
+        for y in range(padded[0].shape[0] - size + 1):
+            for x in range(padded[0].shape[1] - size + 1):
+                place = slice(y, y + size), slice(x, x + size)
+                patches = [fft.dctn(p[place], norm="ortho") for p in padded]
+                total[place] += fft.idctn(change(*patches), norm="ortho")
+        return total[size - 1 : 1 - size, size - 1 : 1 - size] / size**2
+
+    s = sigma / 255
+    first = sweep(lambda c: np.where(np.abs(c) > threshold * s, c, 0), 12, image)
+    return sweep(lambda c, p: c * p * p / (p * p + s * s), 8, image, first)
+
+
+@pytest.mark.parametrize("shape", [(14, 13), (70, 9)])
+def test_dct_is_the_mean_of_patches_in_two_passes(shape):
+    image = make_noisy(1, 25)[1][: shape[0], : shape[1], 0]
+    expected = np.clip(dct_slowly(image, 25, 2.7), 0, 1)
+    found = classics.denoise_dct(image[..., None], 25)[..., 0]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_biharmonic_continues_a_slope_and_leaves_the_rest():
     slope = np.linspace(0, 1, 40, dtype=np.float32)
     clean = np.stack([np.tile(slope, (30, 1)), np.tile(slope[::-1], (30, 1))], -1)

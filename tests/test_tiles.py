@@ -761,6 +761,16 @@ def test_shallow_holes_and_nothing_known_are_left_as_they_are():
 
 
 @pytest.mark.parametrize("channels, shown", [(1, 1), (3, 3), (3, 1), (1, 3)])
+def test_depths_are_harmonic():
+    """Nearly: a plane goes on, and no pixel is far from the mean of its neighbours."""
+    plane = np.add.outer(np.linspace(0, 0.6, 80), np.linspace(0, 0.4, 64))
+    mask = np.zeros((80, 64, 1), np.float32)
+    mask[20:60, 16:48] = 1
+    image = np.float32(plane[..., None]) * (1 - mask)
+    filled, _ = fill_depths(image, mask, sight=0)
+    assert np.abs(filled[..., 0] - plane).max() < 0.03
+
+
 def test_inpainting_keeps_known_pixels_bit_by_bit(frozen, channels, shown):
     tiler = frozen("inpaint", channels)
     image = np.random.default_rng(0).random((2, 41, 53, shown), np.float32)

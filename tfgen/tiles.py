@@ -297,6 +297,9 @@ class Tiler:
 # --- Windows ----------------------------------------------------------------
 
 
+SWEEPS = 30
+
+
 def cut_side(side, tile, multiple, overlap):
     """Cut one side of an image into tiles, each inside a window that shows the network
     all it looks at: (start of the window, its length, start and end of the tile)."""
@@ -340,6 +343,13 @@ def mirror(window, side):
 # --- Holes and noise --------------------------------------------------------
 
 
+def _mean_of_neighbors(x):
+    """The mean of the pixels above, below and beside each; beyond an edge, its own."""
+    padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+    vertical = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1]
+    return (vertical + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]) / 4
+
+
 def fill_depths(image, mask, sight=16):
     """Fill the depths of large holes, and take them for known.
 
@@ -372,6 +382,8 @@ def fill_depths(image, mask, sight=16):
     for mean, weight in reversed(means):
         coarse = tf.image.resize(filled, mean.shape[1:3])
         filled = tf.where(weight > 0, mean, coarse)
+        for _ in range(SWEEPS):
+            filled = tf.where(weight > 0, mean, _mean_of_neighbors(filled))
     return np.where(deep, filled[0], image), np.where(deep, 0, mask).astype(np.float32)
 
 
