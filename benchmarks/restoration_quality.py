@@ -56,9 +56,12 @@ def crop(image, side, multiple):
 def print_table(title, images, task, scale=1, names=(), damage=None, **options):
     """Corrupt every image, restore it in every way and print the scores.
 
-    `damage` is what `choose_protocol` takes, `names` are those of further networks.
+    `damage` is what `choose_protocol` takes, `names` are those of further networks. The
+    last line says how the network stands, image by image, to the method without one
+    that has the best mean.
     """
     corrupt, methods = choose_protocol(task, scale=scale, **damage or {})
+    rivals = list(methods)
     channels = next(iter(images.values())).shape[-1]
     restore = choose_network(task, channels, scale).restore
     if task == "upscale":
@@ -73,7 +76,14 @@ def print_table(title, images, task, scale=1, names=(), damage=None, **options):
         compare(image, corrupt(image[None], seed=seed), methods, **options)
         for seed, image in enumerate(images.values())
     )
-    print_scores(images, methods, scores)
+    rows = print_scores(images, methods, scores)
+    decibels = dict(zip(methods, rows[:, :, 0].T, strict=True))
+    best = max(rivals, key=lambda name: decibels[name][-1])
+    lead = (decibels["network"] - decibels[best])[:-1]
+    print(
+        f"network over {best}: {lead.min():+.2f} to {lead.max():+.2f} dB, median "
+        f"{np.median(lead):+.2f}, ahead on {np.sum(lead > 0)} of {len(lead)}"
+    )
 
 
 def restore_as_command(restore, image):
