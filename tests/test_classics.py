@@ -86,11 +86,33 @@ def dct_slowly(image, sigma, threshold):
 
 
 @pytest.mark.parametrize("shape", [(14, 13), (70, 9)])
-def test_dct_is_the_mean_of_patches_in_two_passes(shape):
+@pytest.mark.parametrize("band", [1, 20_000, 2**20])
+def test_dct_is_the_mean_of_patches_in_two_passes(shape, band, monkeypatch):
+    monkeypatch.setattr(classics, "BAND", band)
     image = make_noisy(1, 25)[1][: shape[0], : shape[1], 0]
     expected = np.clip(dct_slowly(image, 25, 2.7), 0, 1)
-    found = classics.denoise_dct(image[..., None], 25)[..., 0]
+    found = classics.denoise_dct(image[..., None], 25, 2.7)[..., 0]
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_dct_of_colour_is_that_of_three_orthogonal_greys():
+    np.testing.assert_allclose(
+        classics.OPPONENT @ classics.OPPONENT.T, np.eye(3), 0, 1e-6
+    )
+    grey = np.clip(0.5 + 0.1 * make_noisy(1, 25)[1], 0, 1)
+    result = classics.denoise_dct(np.repeat(grey, 3, axis=-1), 25)
+    expected = classics.denoise_dct(grey * 3**0.5 / 2, 12.5) * 2 / 3**0.5
+    np.testing.assert_allclose(result, np.repeat(expected, 3, axis=-1), atol=1e-4)
+
+
+def test_wavelets_of_a_shifted_image_differ_less_with_more_shifts():
+    noisy = make_noisy(1, 25)[1]
+    differences = []
+    for shifts in (1, 8):
+        shifted = classics.denoise_wavelet(np.roll(noisy, 1, 0), 25, shifts=shifts)
+        result = classics.denoise_wavelet(noisy, 25, shifts=shifts)
+        differences.append(np.std(np.roll(result, 1, 0) - shifted))
+    assert differences[1] < differences[0] / 2
 
 
 def test_biharmonic_continues_a_slope_and_leaves_the_rest():

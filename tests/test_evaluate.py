@@ -44,7 +44,7 @@ def check_scores(rows, name, expected):
 def test_evaluate_denoise(here, capsys, asked):
     first, methods, rows = evaluate(". --task denoise --sigma 30 --seed 5", capsys)
     assert "sigma 30" in first and "seed 5" in first
-    assert methods == ["noisy", "gaussian", "tv", "nlm", "wavelet", "network"]
+    assert methods == ["noisy", "gaussian", "tv", "nlm", "wavelet", "dct", "network"]
     assert list(rows) == ["color.png", "grey.png", "mean"]
     assert asked == ["denoise_color", "denoise"]
     clean = GREY.astype(np.float32)[..., None] / 255
