@@ -1,47 +1,50 @@
 """Answers to the exercises of chapter 11: right ones are in its solutions."""
 
 GIVEN = """
+import keras
 import numpy as np
 import tensorflow as tf
-import tfgen
-
-rows, columns = np.mgrid[:160, :240]
-photo = 0.5 + 0.4 * np.sin(rows / 3) * np.cos(columns / 4)
-held_out = 2 * [np.repeat(photo[..., None], 3, axis=-1).astype("float32")]
-smalls = [tfgen.downsample(x[None], scale=4)["image"][0].numpy() for x in held_out]
 
 
-class Enlarger:
-    "Lanczos' filter, a little askew."
-
-    def restore(self, small):
-        size = [4 * length for length in small.shape[:2]]
-        large = tf.image.resize(small, size, "lanczos5").numpy()
-        return np.clip(0.95 * large + 0.05 * np.roll(large, (1, 2), (0, 1)), 0, 1)
-
-
-restorer = Enlarger()
+def bicubic(small):
+    size = [4 * length for length in small.shape[:2]]
+    return tf.image.resize(small, size, "bicubic").numpy()
 """
-EIGHT = """
-def restore_eightfold(restorer, small):
-    results = []
-    for step in {steps}:
-        for turns in {turns}:
-            result = restorer.restore(np.rot90(small[:, ::step], turns))
-            results.append({back})
-    return np.mean(results, axis=0)
+EVERY_FOURTH = """
+def keep_every_fourth(images, seed=None):
+    return {"image": images[:, ::4, ::4]}
 """
-BACK = "np.rot90(result, -turns)[:, ::step]"
-SAME_ORDER = "np.rot90(result[:, ::step], -turns)"
+FROM_CORNER = """
+def enlarge_from_corner(small):
+    size = [4 * side for side in small.shape[:2]]
+    return tf.raw_ops.ScaleAndTranslate(
+        images=small[None],
+        size=size,
+        scale=(4, 4),
+        translation=({moved}, {moved}),
+        kernel_type="keyscubic",
+        antialias=False,
+    )[0].numpy()
+"""
+PROJECT = """
+def project(large, small):
+    height, width, channels = small.shape
+    blocks = large.reshape(height, 4, width, 4, channels)
+    missing = small - blocks.mean(axis=(1, 3))
+    return {result}
+"""
+REPEATED = "missing.repeat(4, axis=0).repeat(4, axis=1)"
 
 EXERCISES = {
     1: {
         "given": GIVEN,
         "right": None,
         "wrong": {
-            "of a grey image": "answer = 9",
-            "once for each axis": "answer = 3 * 3",
-            "not squared": "answer = 2 * 3 * 3",
+            "of a grey image": "answer = 9, 32 * 9",
+            "once for each axis": "answer = 9, 32 * 27",
+            "the cost of a small pixel": "answer = 27, 9 * 32 * 27",
+            "the cost of one sum": "answer = 27, 9 * 32",
+            "one number": "answer = 27",
         },
     },
     2: {
@@ -51,18 +54,30 @@ EXERCISES = {
             "means of blocks": """
 def keep_every_fourth(images, seed=None):
     return {"image": tf.nn.avg_pool2d(images, 4, 4, "VALID")}
-""",
+"""
+            + FROM_CORNER.format(moved=-1.5),
             "from the second pixel": """
 def keep_every_fourth(images, seed=None):
     return {"image": images[:, 1::4, 1::4]}
-""",
+"""
+            + FROM_CORNER.format(moved=-1.5),
             "rows only": """
 def keep_every_fourth(images, seed=None):
     return {"image": images[:, ::4]}
-""",
+"""
+            + FROM_CORNER.format(moved=-1.5),
             "no dict": """
 def keep_every_fourth(images, seed=None):
     return images[:, ::4, ::4]
+"""
+            + FROM_CORNER.format(moved=-1.5),
+            "plain bicubic": EVERY_FOURTH + "enlarge_from_corner = bicubic",
+            "moved the other way": EVERY_FOURTH + FROM_CORNER.format(moved=1.5),
+            "moved by 2": EVERY_FOURTH + FROM_CORNER.format(moved=-2),
+            "by whole pixels": EVERY_FOURTH
+            + """
+def enlarge_from_corner(small):
+    return np.roll(bicubic(small), (-1, -1), (0, 1))
 """,
         },
     },
@@ -93,22 +108,29 @@ def space_to_depth(image, scale):
         "given": GIVEN,
         "right": None,
         "wrong": {
-            "bicubic": """
-def restore_eightfold(restorer, small):
-    size = [4 * length for length in small.shape[:2]]
-    return np.clip(tf.image.resize(small, size, "bicubic"), 0, 1)
+            "nothing added": "def project(large, small):\n    return large",
+            "means in place of detail": """
+def project(large, small):
+    return small.repeat(4, axis=0).repeat(4, axis=1)
 """,
-            "one way": """
-def restore_eightfold(restorer, small):
-    return restorer.restore(small)
+            "added bicubically": PROJECT.format(result="large + bicubic(missing)"),
+            "half of it": PROJECT.format(result=f"large + {REPEATED} / 2"),
+            "with the wrong sign": PROJECT.format(result=f"large - {REPEATED}"),
+            "to one pixel of the block": """
+def project(large, small):
+    height, width, channels = small.shape
+    blocks = large.reshape(height, 4, width, 4, channels).copy()
+    blocks[:, 0, :, 0] += 16 * (small - blocks.mean(axis=(1, 3)))
+    return blocks.reshape(large.shape)
 """,
-            "turned only": EIGHT.format(steps="(1,)", turns="range(4)", back=BACK),
-            "mirrored only": EIGHT.format(steps="(1, -1)", turns="(0,)", back=BACK),
-            "undone in the same order": EIGHT.format(
-                steps="(1, -1)",
-                turns="range(4)",
-                back=SAME_ORDER,
-            ),
+            "scaled": """
+def project(large, small):
+    height, width, channels = small.shape
+    blocks = large.reshape(height, 4, width, 4, channels)
+    means = blocks.mean(axis=(1, 3), keepdims=True)
+    blocks = blocks * small[:, None, :, None] / means
+    return blocks.reshape(large.shape)
+""",
         },
     },
 }
