@@ -14,8 +14,8 @@ photo = photo[..., None].astype("float32")
 held_out = np.stack([photo, photo[::-1]])
 noisy = held_out + sigma / 255 * rng.normal(size=held_out.shape).astype("float32")
 train = [photo, (photo + rng.normal(0, 0.05, photo.shape)).clip(0, 1).astype("float32")]
-peak = float(held_out.mean() / (sigma / 255) ** 2)
-photons = (rng.poisson(held_out * peak) / peak).clip(0, 1).astype("float32")
+peaks = held_out.mean(axis=(1, 2, 3), keepdims=True) / (sigma / 255) ** 2
+photons = (rng.poisson(held_out * peaks) / peaks).astype("float32")
 
 
 class Smoother:
@@ -30,8 +30,6 @@ class Smoother:
         askew = 0.8 * batch + 0.2 * np.roll(batch, (1, 2), (1, 2))
         result = mean + kept * (askew - mean)
         return np.clip(result, 0, 1).reshape(images.shape)
-
-
 
 
 def add_noise(images, sigma, seed):
@@ -58,8 +56,8 @@ def restore_eight_ways(restorer, image, sigma):
 BACK = "np.rot90(result[:, ::step], -turns)"
 SAME_ORDER = "np.rot90(result, -turns)[:, ::step]"
 COUNTS = """
-def restore_counts(restorer, images, peak):
-    transformed = 2 * np.sqrt(images * peak + {inside})
+def restore_counts(restorer, image, peak):
+    transformed = 2 * np.sqrt(image * peak + {inside})
     top = transformed.max()
     restored = top * restorer.restore(transformed / top, sigma={level})
     return np.clip(((restored / 2) ** 2 {offset}) / peak, 0, 1)
@@ -132,8 +130,8 @@ def restore_eight_ways(restorer, image, sigma):
                 inside="3 / 8", level="25", offset="- 1 / 8"
             ),
             "no transform": """
-def restore_counts(restorer, images, peak):
-    return restorer.restore(images, sigma=25)
+def restore_counts(restorer, image, peak):
+    return restorer.restore(image, sigma=25)
 """,
         },
     },
