@@ -76,7 +76,9 @@ def score(restorer, test, blind):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--csv", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=1600)
+    parser.add_argument(
+        "--steps", type=int, default=1600, help="of another number: to another --csv"
+    )
     options = parser.parse_args()
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     photos = load("train")[: HELD_OUT.start]

@@ -65,8 +65,8 @@ def restore_counts(restorer, image, peak):
 PHOTO = """
 rng = np.random.default_rng(1)
 clean = np.full((32, 32, 3), 0.5) + 0.3 * np.linspace(0, 1, 32)[:, None, None]
-photo = clean + rng.normal(0, 0.05, clean.shape)
-restored = clean + 0.1 * (photo - clean)
+photo = (clean + rng.normal(0, 0.05, clean.shape)).clip(0, 1).astype("float32")
+restored = tfgen.load_pretrained("photo").restore(photo)
 """
 
 EXERCISES = {
@@ -136,9 +136,14 @@ def restore_counts(restorer, image, peak):
         },
     },
     5: {
-        "given": "import numpy as np",
+        "given": "import numpy as np\nimport tfgen",
         "right": PHOTO + "mixed = photo + 0.7 * (restored - photo)",
         "wrong": {
+            "blurred by hand": PHOTO
+            + """
+restored = (photo + np.roll(photo, 1, 1) + np.roll(photo, -1, 1)) / 3
+mixed = photo + 0.7 * (restored - photo)
+""",
             "nothing restored": PHOTO + "mixed = restored = photo",
             "mixed beyond the result": PHOTO
             + "mixed = np.clip(photo + 1.6 * (restored - photo), 0, 1)",

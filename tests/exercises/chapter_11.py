@@ -72,6 +72,8 @@ def keep_every_fourth(images, seed=None):
 """
             + FROM_CORNER.format(moved=-1.5),
             "plain bicubic": EVERY_FOURTH + "enlarge_from_corner = bicubic",
+            "bilinear": EVERY_FOURTH
+            + FROM_CORNER.format(moved=-1.5).replace("keyscubic", "triangle"),
             "moved the other way": EVERY_FOURTH + FROM_CORNER.format(moved=1.5),
             "moved by 2": EVERY_FOURTH + FROM_CORNER.format(moved=-2),
             "by whole pixels": EVERY_FOURTH

@@ -55,7 +55,7 @@ def choose_network(task, channels, scale=1, sharp=False, weights=None):
             "denoise": "denoise" if channels == 1 else "denoise_color",
             "inpaint": "inpaint",
             "scratches": "inpaint",
-            "upscale": f"upscale_x{scale}{'_sharp' if sharp else ''}",
+            "upscale": f"upscale_x{scale}{'_features' if sharp else ''}",
         }[task]
         return pretrained.load_pretrained(name)
     if weights in pretrained.RECIPES:

@@ -6,7 +6,8 @@ deviation of the noise where white is 255.
 
 Each denoiser has one main parameter that follows from sigma by a constant, the default
 of its third argument; others, such as the size of a patch, come after it. The defaults
-are those of `benchmarks/tune_classics.py`: the best mean PSNR over sigma 15, 25 and 50
+of the constants and sizes of patches are those of `benchmarks/tune_classics.py`, which
+varies each alone: the best mean PSNR over sigma 15, 25 and 50
 on crops of the 27 training photos, grey and colour.
 """
 

@@ -51,10 +51,13 @@ RECIPES = {  # name: the network, what it was trained to undo
         )
     },
     "scratches": (build_defect_finder, draw_defects),
-    "upscale_x4_sharp": (
-        srgan.build_sharp_upscaler,
-        functools.partial(corruptions.downsample, scale=4),
-    ),
+    **{
+        name: (
+            srgan.build_sharp_upscaler,
+            functools.partial(corruptions.downsample, scale=4),
+        )
+        for name in ("upscale_x4_features", "upscale_x4_sharp")
+    },
 }
 
 
@@ -67,7 +70,8 @@ def load_pretrained(name):
         ``"photo"`` (noise, grain, compression and slight blur of unknown strength),
         ``"denoise"`` (grey, sigma 0 to 55), ``"denoise_color"``, ``"inpaint"``,
         ``"upscale_x2"``, ``"upscale_x3"``, ``"upscale_x4"``, ``"upscale_x4_small"``
-        (half the work), ``"upscale_x4_sharp"`` (draws texture, at a lower PSNR),
+        (half the work), ``"upscale_x4_features"`` (crisp, at a lower PSNR),
+        ``"upscale_x4_sharp"`` (draws more texture, at a still lower one),
         ``"scratches"`` (finds them), ``"glyph_classifier"`` (letters of 32 x 32 grey
         pixels) or ``"groceries"`` (draws fruit and vegetables, 64 x 64 in colour). How
         each was trained, and what it scores, is in ``tfgen/weights/README.md``.
