@@ -70,6 +70,7 @@ EXERCISES = {
             "one number for all": LEAD.format(
                 top="top", lead="np.mean(scores[0] - scores[1])"
             ),
+            "left for top": LEAD.format(top="left", lead="scores[0] - scores[1]"),
             "always in the middle": LEAD.format(top="9", lead="scores[0] - scores[1]"),
         },
     },
