@@ -88,6 +88,28 @@ EXERCISES = {
             "smooths the known pixels": HARMONIC.format(
                 start=START, mode="edge", update="neighbours / 4"
             ),
+            "one pixel after the other": """
+def fill_harmonically(image, mask, steps):
+    filled = np.where(mask == 1, 0.5, image)
+    for _ in range(steps):
+        for y, x in np.argwhere(mask[..., 0] == 1):
+            padded = np.pad(filled, ((1, 1), (1, 1), (0, 0)), mode="edge")
+            filled[y, x] = (
+                padded[y, x + 1] + padded[y + 2, x + 1]
+                + padded[y + 1, x] + padded[y + 1, x + 2]
+            ) / 4
+    return filled
+""",
+            "always as many steps": """
+def fill_harmonically(image, mask, steps):
+    filled = np.where(mask == 1, 0.5, image)
+    for _ in range(1000 if steps else 0):
+        padded = np.pad(filled, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        sums = padded[:-2, 1:-1] + padded[2:, 1:-1]
+        sums = sums + padded[1:-1, :-2] + padded[1:-1, 2:]
+        filled = np.where(mask == 1, sums / 4, image)
+    return filled
+""",
             "biharmonic": """
 def fill_harmonically(image, mask, steps):
     return inpaint_biharmonic(image, mask) if steps else np.where(mask == 1, 0.5, image)
