@@ -4,9 +4,10 @@
 
 Four kinds of holes in the twelve test photos, as chapter 10 shrinks and cuts them to
 192 x 192 pixels, ten masks, the same for all; and scratches at full size, one mask
-each. The chapter's network is trained as there, with three seeds; the package's network is that
-of `load_pretrained("inpaint")`. PSNR in the holes, which is the mean over the masks of
-each photo; its lead over biharmonic filling; on how many photos a method is ahead.
+each. The chapter's network is trained as there, with three seeds; the package's network
+is that of `load_pretrained("inpaint")`. PSNR in the holes, which is the mean over the
+masks of each photo; its lead over biharmonic filling; on how many photos a method is
+ahead.
 """
 
 import argparse
