@@ -54,8 +54,9 @@ def by_hand(model, images, share):
 
     with tf.GradientTape(persistent=True) as tape:
         restored = model.network(small)
-        fixed = tf.stop_gradient(restored)
-        (real, *a), (fake, *b) = judge(images), judge(restored)
+        clipped = tf.clip_by_value(restored, 0, 1)
+        fixed = tf.stop_gradient(clipped)
+        (real, *a), (fake, *b) = judge(images), judge(clipped)
         features = (
             sum(tf.reduce_mean(abs(x - y)) for x, y in zip(a, b, strict=True)) / 7
         )
@@ -129,8 +130,8 @@ def test_the_judge_looks_at_patches():
 
 
 def test_three_in_ten_small_images_have_noise():
-    small = shrink_to_files(tf.fill((20, 64, 64, 1), 0.5), 0)["image"].numpy()
-    noisy = small.std(axis=(1, 2, 3)) > 0
+    small = shrink_to_files(tf.fill((20, 64, 64, 1), 0.4), 0)["image"].numpy()
+    noisy = small.std(axis=(1, 2, 3)) > 1e-6
     assert small.shape == (20, 16, 16, 1)
     assert list(np.nonzero(noisy)[0]) == [0, 1, 2, 10, 11, 12]
     np.testing.assert_allclose(small * 255, np.rint(small * 255), atol=1e-4)
