@@ -2,6 +2,7 @@
 
     python benchmarks/train_sharp.py                            # from `upscale_x4`
     python benchmarks/train_sharp.py --begin upscale_x4_sharp   # from its own weights
+    python benchmarks/train_sharp.py --adversarial 0 --out DIR  # a control
 
 A tenth of the steps learns with the absolute error alone. Then a discriminator joins
 in. It sees what an image adds to the bicubic enlargement of the small one, and that
@@ -10,7 +11,8 @@ real the clean image is than the enlarged one of the same input (Jolicoeur-Marti
 2018, arXiv:1807.00734), and must not change much where noise is added to an image
 (Lin et al., 2025, arXiv:2501.08316). The network also keeps the discriminator's inner
 maps near those of the clean image (Wang et al., "pix2pixHD", 2017, arXiv:1711.11585),
-and its image, shrunk again, near the small one.
+and its image, shrunk again, near the small one. With a weight of 0 the one or the other
+part is left out; without both the network learns from the absolute error alone.
 
 Photos, options, an interrupted training and where the result is stored are
 as `train_weights.py` says. The default is made for a GPU: on two cores, 6,500 steps
