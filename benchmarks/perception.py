@@ -1,8 +1,10 @@
-"""Perception and distortion: what `upscale_x4_sharp` gains, and what it costs.
+r"""Perception and distortion: what `upscale_x4_sharp` gains, and what it costs.
 
     python benchmarks/perception.py                            # the table
     python benchmarks/perception.py --picture tradeoff.png     # and the figure
     python benchmarks/perception.py --folder BSD100            # other clean images
+    python benchmarks/perception.py --weights full.npz features_only.npz \
+        --csv notebooks/tables/sharp.csv                       # rivals, each photo
 
 The 256 x 256 pixels in the middle of the test photos, which no network was trained on,
 are shrunk four times and enlarged: bicubically; by the network trained for the least
@@ -10,15 +12,22 @@ error (`upscale_x4`); by that and unsharp masking, the cheap way to a crisp look
 `upscale_x4_sharp`, whole and, as `restore --sharp` does, mixed with `upscale_x4` where
 it shows a grid; and by mixes of the two networks' results. Results are not rounded.
 
+Files of weights, as `train_sharp.py` stores them, add a row each.
+
 PSNR: of the luma (BT.601, 16 to 235), without a border of 4 pixels, in dB. Input: PSNR
 of the result shrunk again against the small image. Patches: `patch_distance` of the
-fine structures to those of the clean photo. Grid: `grid_share`, how many places show a
-pattern that repeats every 4 pixels, in percent. Power: `ring_powers`, in six rings from
-0 to half a cycle a pixel, divided by the clean photo's. Means over the photos, of the
-powers medians. The last row is the clean photo itself.
+fine structures to those of the clean photo. Slopes: `gradient_distance` to it.
+Grid: `grid_share`, how many places show a pattern that repeats every 4 pixels, in
+percent. Kurtosis: of what lies between two blurs, divided by the clean photo's. Power:
+`ring_powers`, in six rings from 0 to half a cycle a pixel, divided likewise. Means over
+the photos, of the last seven medians. The last row is the clean photo itself. In the
+file of figures each photo has a row.
 """
 
 import argparse
+import csv
+import io
+from pathlib import Path
 
 import numpy as np
 from restoration_quality import load_images
@@ -27,9 +36,20 @@ from scipy import ndimage
 import tfgen
 from tfgen.commands.finishing import spare_grid
 from tfgen.measures.classics import enlarge_bicubic
-from tfgen.measures.perception import grid_share, patch_distance, ring_powers
+from tfgen.measures.perception import (
+    RINGS,
+    gradient_distance,
+    grid_share,
+    kurtosis,
+    patch_distance,
+    ring_powers,
+)
+from tfgen.writing import check_path, write_whole
 
 SCALE = 4
+FIGURES = ["psnr", "consistency", "patches", "slopes", "grid", "kurtosis"]
+FIGURES += [f"ring_{number}" for number in range(1, len(RINGS))]
+MEANS = 5  # of the figures; of the others medians
 MIXES = 1 / 3, 2 / 3  # of the sharp result
 AMOUNTS = 0.5, 1.0, 1.5  # times what a Gaussian of 1.2 pixels takes away
 SPARED = "  without grids"
@@ -42,8 +62,18 @@ def sharpen(image, amount):
     return np.clip(image + amount * (image - blurred), 0, 1)
 
 
-def enlarge(small, exact, sharp):
+def load_weights(path):
+    """The network of a file of weights."""
+    with np.load(path) as content:
+        weights = [content[str(number)] for number in range(len(content.files))]
+    network = tfgen.build_sharp_upscaler(SCALE)
+    network.set_weights(weights)
+    return tfgen.Restorer(network, tfgen.downsample)
+
+
+def enlarge(small, exact, sharp, others):
     """All the enlargements of a small image, by name."""
+    rivals = {name: network.restore(small) for name, network in others.items()}
     exact, sharp = exact.restore(small), sharp.restore(small)
     return {
         "bicubic": enlarge_bicubic(small, SCALE),
@@ -52,6 +82,7 @@ def enlarge(small, exact, sharp):
         **{MIX(x): (1 - x) * exact + x * sharp for x in MIXES},
         "upscale_x4_sharp": sharp,
         SPARED: spare(exact, sharp),
+        **rivals,
     }
 
 
@@ -67,14 +98,16 @@ def shrink(image):
 
 
 def score(clean, small, result):
-    """PSNR, PSNR shrunk again, distance of patches, grid, powers of rings."""
+    """What `FIGURES` name."""
     clean, small, result = (x[None] for x in (clean, small, result))
     return np.hstack(
         [
             tfgen.psnr(clean, result, luma=True, border=SCALE),
             tfgen.psnr(small, shrink(result[0])[None]),
             patch_distance(result, clean),
+            gradient_distance(result, clean),
             100 * grid_share(result, SCALE),
+            kurtosis(result) / kurtosis(clean),
             (ring_powers(result) / ring_powers(clean))[0],
         ]
     )
@@ -100,23 +133,41 @@ def draw(table, path):
     )
 
 
+def as_csv(scores):
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "photo", *FIGURES])
+    for name, rows in scores.items():
+        for photo, row in enumerate(rows):
+            writer.writerow([name.strip(), photo, *(f"{x:.4f}" for x in row)])
+    return text.getvalue()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", help="clean images in place of the test photos")
     parser.add_argument("--picture", help="where to put the figure")
+    parser.add_argument("--weights", type=Path, nargs="+", default=[], metavar="FILE")
+    parser.add_argument("--csv", type=Path, help="write the figures of each photo here")
     options = parser.parse_args()
+    if options.csv is not None:
+        check_path(options.csv)
     networks = [tfgen.load_pretrained(n) for n in ("upscale_x4", "upscale_x4_sharp")]
+    others = {path.stem: load_weights(path) for path in options.weights}
     scores = {}
     for clean in load_images(options.folder, 3, 256, SCALE).values():
         small = shrink(clean)
-        results = enlarge(small, *networks) | {"clean": clean}
+        results = enlarge(small, *networks, others) | {"clean": clean}
         for name, result in results.items():
             scores.setdefault(name, []).append(score(clean, small, result))
-    print(f"{'':17}   PSNR   input  patches    grid   power")
+    print(f"{'':17}   PSNR   input patches  slopes    grid kurtosis power")
     table = {}
     for name, rows in scores.items():
-        table[name] = np.append(np.mean(rows, axis=0)[:4], np.median(rows, axis=0)[4:])
+        means, medians = np.mean(rows, axis=0), np.median(rows, axis=0)
+        table[name] = np.append(means[:MEANS], medians[MEANS:])
         print(f"{name:17}", *(f"{value:7.2f}" for value in table[name]))
+    if options.csv is not None:
+        write_whole(options.csv, as_csv(scores).encode())
     if options.picture:
         draw(table, options.picture)
 

@@ -2,6 +2,7 @@
 
     python benchmarks/train_sharp.py                            # from `upscale_x4`
     python benchmarks/train_sharp.py --begin upscale_x4_sharp   # from its own weights
+    python benchmarks/train_sharp.py --adversarial 0 --out DIR  # a control
 
 A tenth of the steps learns with the absolute error alone. Then a discriminator joins
 in. It sees what an image adds to the bicubic enlargement of the small one, and that
@@ -10,7 +11,8 @@ real the clean image is than the enlarged one of the same input (Jolicoeur-Marti
 2018, arXiv:1807.00734), and must not change much where noise is added to an image
 (Lin et al., 2025, arXiv:2501.08316). The network also keeps the discriminator's inner
 maps near those of the clean image (Wang et al., "pix2pixHD", 2017, arXiv:1711.11585),
-and its image, shrunk again, near the small one.
+and its image, shrunk again, near the small one. With a weight of 0 the one or the other
+part is left out; without both the network learns from the absolute error alone.
 
 Photos, options, an interrupted training and where the result is stored are
 as `train_weights.py` says. The default is made for a GPU: on two cores, 6,500 steps
@@ -42,8 +44,6 @@ from train_weights import (  # noqa: E402
 )
 
 import tfgen  # noqa: E402
-from tfgen.checks import finite  # noqa: E402
-from tfgen.restoration import batch_psnr, enlarge  # noqa: E402
 from tfgen.weights import FOLDER, build_restorer  # noqa: E402
 
 NAME = "upscale_x4_sharp"
@@ -54,15 +54,9 @@ SIDE = 128  # of the patches
 # --- What is trained, and with what -------------------------------------------
 
 
-def shrink(images):
-    """As `tfgen.downsample` does, also images that overshoot [0, 1]."""
-    size = tf.shape(images)[1:3] // SCALE
-    return tf.image.resize(images, size, "bicubic", antialias=True)
-
-
 def shrink_to_files(images, seed):
     """Small images as files hold them: three in ten have a little noise."""
-    small = tf.clip_by_value(shrink(images), 0, 1)
+    small = tfgen.downsample(images, scale=SCALE)["image"]
     noisy = tfgen.add_gaussian_noise(small, seed, sigma=(0, 3))["image"]
     few = tf.range(tf.shape(small)[0])[:, None, None, None] % 10 < 3
     small = tf.clip_by_value(tf.where(few, noisy, small), 0, 1)
@@ -103,87 +97,6 @@ def build_judge(width=16):
 # --- Training -----------------------------------------------------------------
 
 
-class SharpRestorer(tfgen.Restorer):
-    """A restorer with a discriminator, made by `build_judge`, that joins in after
-    `warmup` steps and counts in full 300 steps later."""
-
-    metric_names = (
-        *tfgen.Restorer.metric_names,
-        "consistency_loss",
-        "feature_loss",
-        "adversarial_loss",
-        "discriminator_loss",
-        "penalty",
-    )
-
-    def __init__(self, network, discriminator, corruption, warmup, **kwargs):
-        super().__init__(network, corruption, **kwargs)
-        self.discriminator = discriminator
-        self.warmup = warmup
-
-    def compile(self, optimizer, discriminator_optimizer, **kwargs):
-        self.discriminator_optimizer = self.prepare(
-            discriminator_optimizer, self.discriminator
-        )
-        super().compile(optimizer, **kwargs)
-
-    def train_step(self, data):
-        images = self.check_images(data)
-        damaged = self.corruption(images, self.next_seed())
-        smooth = enlarge(damaged["image"], images)
-        steps = tf.cast(self.optimizer.iterations, tf.float32)
-        share = tf.clip_by_value((steps - self.warmup) / 300, 0, 1)
-        with tf.GradientTape(persistent=True) as tape:
-            restored = self.network(damaged, training=True)
-            real, real_maps = self.judge(images, smooth)
-            fake, fake_maps = self.judge(restored, smooth)
-            losses = {
-                "consistency_loss": difference(shrink(restored), shrink(images)),
-                "feature_loss": tf.reduce_mean(
-                    list(map(difference, fake_maps, real_maps))
-                ),
-                "adversarial_loss": tf.reduce_mean(tf.nn.softplus(real - fake)),
-                "discriminator_loss": tf.reduce_mean(tf.nn.softplus(fake - real)),
-                "penalty": self.find_steepness(images, smooth, real)
-                + self.find_steepness(restored, smooth, fake),
-            }
-            loss = (1 - 0.9 * share) * tf.reduce_mean(self.pixel_loss(images, restored))
-            loss += share * (
-                10 * losses["consistency_loss"]
-                + 0.05 * losses["feature_loss"]
-                + 0.05 * losses["adversarial_loss"]
-            )
-            d_loss = losses["discriminator_loss"] + losses["penalty"]
-            scaled_loss = self.scaled(finite(loss), self.optimizer)
-            scaled_d_loss = self.scaled(finite(d_loss), self.discriminator_optimizer)
-
-        variables = self.network.trainable_variables
-        d_variables = self.discriminator.trainable_variables
-        gradients = tape.gradient(scaled_loss, variables)
-        d_gradients = tape.gradient(scaled_d_loss, d_variables)
-        self.optimizer.apply(gradients, variables)
-        self.discriminator_optimizer.apply(d_gradients, d_variables)
-        self.average_weights()
-        return self.track(loss=loss, psnr=batch_psnr(images, restored), **losses)
-
-    def judge(self, images, smooth):
-        """A map of logits, and the maps inside."""
-        pair = tf.concat([images - smooth, smooth - 0.5], axis=-1)
-        logits, *maps = self.discriminator(4 * pair, training=True)
-        return logits, maps
-
-    def find_steepness(self, images, smooth, logits, sigma=0.03):
-        """How much logits change where noise is added: with many steps, in proportion
-        to the squared gradient, which costs more."""
-        noise = tf.random.stateless_normal(tf.shape(images), self.next_seed())
-        noisy = tf.stop_gradient(images) + sigma * noise
-        return tf.reduce_mean(tf.square(self.judge(noisy, smooth)[0] - logits))
-
-
-def difference(a, b):
-    return tf.reduce_mean(tf.abs(tf.cast(a, tf.float32) - tf.cast(b, tf.float32)))
-
-
 def train(restorer, patches, epochs, steps, work):
     """Train for some epochs of so many steps, or for what an interrupt left of them,
     and return the seconds of all."""
@@ -215,6 +128,8 @@ def main():
     parser.add_argument("--photos", metavar="FOLDER", default="photos")
     parser.add_argument("--steps", type=int, default=6500)
     parser.add_argument("--batch", type=int, default=48, help=f"of {SIDE} x {SIDE}")
+    parser.add_argument("--adversarial", type=float, default=0.05, metavar="WEIGHT")
+    parser.add_argument("--features", type=float, default=0.05, metavar="WEIGHT")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, metavar="FOLDER", default=FOLDER)
     options = parser.parse_args()
@@ -231,8 +146,16 @@ def main():
         begin_with(network, given)
     epochs = max(1, options.steps // EPOCH)
     steps = options.steps // epochs  # of an epoch
-    restorer = SharpRestorer(
-        network, build_judge(), shrink_to_files, warmup, seed=options.seed
+    restorer = tfgen.AdversarialRestorer(
+        network,
+        build_judge(),
+        shrink_to_files,
+        feature_weight=options.features,
+        adversarial_weight=options.adversarial,
+        pixel_weight=0.1 if options.features + options.adversarial else 1,
+        consistency_weight=10 if options.features + options.adversarial else 0,
+        warmup=warmup,
+        seed=options.seed,
     )
     photos = collect_photos(1, options.photos)
     patches = tfgen.random_patches(

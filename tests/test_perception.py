@@ -6,7 +6,10 @@ from scipy import ndimage
 
 from tfgen.measures.perception import (
     RINGS,
+    gradient_distance,
+    grid_peaks,
     grid_share,
+    kurtosis,
     patch_distance,
     ring_powers,
 )
@@ -136,3 +139,44 @@ def test_what_is_no_image_is_refused():
         grid_share(noise(0, size=(1, 63, 90, 1)))
     with pytest.raises(ValueError, match="at least 7 x 7"):
         patch_distance(noise(0, size=(1, 6, 16, 1)), noise(0, size=(1, 6, 16, 1)))
+
+
+# --- how steep, how rare ---
+
+
+def test_the_distance_of_slopes_at_values_computed_by_hand():
+    ramp = np.tile(np.arange(32) * 0.01, (1, 32, 1))[..., None]
+    steep, flat = 3 * ramp, np.full_like(ramp, 0.5)
+    # of the differences, half along the ramp, half across it
+    np.testing.assert_allclose(gradient_distance(steep, ramp), 255 * 0.02 / 2)
+    np.testing.assert_allclose(gradient_distance(flat, ramp), 255 * 0.01 / 2)
+    np.testing.assert_allclose(gradient_distance(ramp[:, ::-1, ::-1], ramp), 0)
+
+
+def test_slopes_of_different_sizes_are_refused():
+    with pytest.raises(ValueError, match="equally large images are needed"):
+        gradient_distance(np.zeros((1, 8, 8, 1)), np.zeros((1, 8, 9, 1)))
+
+
+def test_rare_details_have_a_high_kurtosis():
+    np.testing.assert_allclose(kurtosis(noise(0.1)), 3, atol=0.1)
+    spots = np.zeros((1, 128, 128, 1))
+    spots[:, 16::32, 16::32] = 1
+    waves = 0.5 + 0.2 * np.cos(np.arange(128) / 2) * np.ones((1, 128, 1))
+    assert kurtosis(spots) > 20 > 2 > kurtosis(waves[..., None])
+
+
+@pytest.mark.parametrize("period", [2, 4])
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_grid_stands_out_at_its_own_frequency(period, axis):
+    images = noise(0.05)
+    found = grid_peaks(images)
+    assert found.shape == (2, 2) and (found < 4).all()
+    lines = np.arange(images.shape[axis]) % period == 0
+    images = np.clip(
+        images + np.moveaxis(0.1 * lines[None, None, None], -1, axis), 0, 1
+    )
+    found = grid_peaks(images)[:, (2, 4).index(period)]
+    assert (found > 15).all()
+    if period == 2:
+        assert (grid_peaks(images)[:, 1] < 4).all()

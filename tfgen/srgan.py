@@ -2,8 +2,11 @@
 arXiv:1609.04802).
 
 A discriminator learns to tell clean images from enlarged ones, and the network to
-pass for clean; it is a `Restorer` with one loss more. To use it elsewhere, copy this
-file and `restoration.py` with what the latter needs.
+pass for clean; it is a `Restorer` with some losses more. What keeps the two in balance
+came later: pairs of a clean and a restored image (Jolicoeur-Martineau, 2018,
+arXiv:1807.00734), and logits that must not change much where noise is added to an
+image (Lin et al., 2025, arXiv:2501.08316). To use it elsewhere, copy this file and
+`restoration.py` with what the latter needs.
 """
 
 import keras
@@ -11,6 +14,7 @@ import tensorflow as tf
 from keras import layers
 
 from .checks import (
+    check_built,
     check_counts,
     check_logits,
     check_single,
@@ -24,6 +28,7 @@ from .restoration import (
     Restorer,
     SubPixel,
     batch_psnr,
+    enlarge,
     residual_block,
 )
 
@@ -114,19 +119,23 @@ def build_patch_discriminator(channels=3, width=32):
 
 
 @in_float32
-def adversarial_loss(fake_output):
-    """``-E[log D(G(x))]`` from logits of restored images, in nats: low where the
-    discriminator takes them for real. The expectation is over *damaged* images x
-    (arXiv:1609.04802, equation 6)."""
-    return tf.reduce_mean(tf.nn.softplus(-fake_output))
+def adversarial_loss(real_output, fake_output):
+    """``E[log(1 + exp(D(y) - D(G(x))))]`` from logits of clean images y and of restored
+    ones, in nats: low where the restored look more real than the clean, ln 2 where
+    they cannot be told apart (arXiv:1807.00734)."""
+    return tf.reduce_mean(tf.nn.softplus(real_output - fake_output))
 
 
 @in_float32
 def discriminator_loss(real_output, fake_output):
-    """``-E[log D(y)] - E[log(1 - D(G(x)))]`` from logits of clean images y and of
-    restored ones, in nats; 2 ln 2 where they cannot be told apart."""
-    real_loss = tf.reduce_mean(tf.nn.softplus(-real_output))
-    return real_loss + tf.reduce_mean(tf.nn.softplus(fake_output))
+    """``E[log(1 + exp(D(G(x)) - D(y)))]``: the game of `adversarial_loss` from the
+    other side."""
+    return tf.reduce_mean(tf.nn.softplus(fake_output - real_output))
+
+
+@in_float32
+def mean_difference(a, b):
+    return tf.reduce_mean(tf.abs(a - b))
 
 
 # --- The model --------------------------------------------------------------
@@ -141,12 +150,24 @@ class AdversarialRestorer(Restorer):
     network, corruption, average_decay, seed
         As in `Restorer`. Begin with a network that a `Restorer` has trained.
     discriminator : keras.Model
-        Maps images in [0, 1] to logits, such as `build_patch_discriminator`'s.
+        Maps images in [0, 1] to logits, such as `build_patch_discriminator`'s, or to
+        a list: logits, and the maps inside that lead to them. If it takes twice the
+        channels, it is given four times what the image adds to the bicubic enlargement
+        of the damaged one, and four times that enlargement, less 1/2.
     features : keras.Model, optional
-        Maps images in [0, 1] to features, such as a layer of a classifier; the loss
-        then includes their mean squared difference.
-    feature_weight, adversarial_weight : float
-        Weights of the two losses beside that of the pixels; at least 0.
+        Maps images in [0, 1] to features, such as a layer of a classifier, which the
+        restored images shall share with the clean ones. Without it they are the maps
+        inside the discriminator, if it gives them (Wang et al., "pix2pixHD", 2017,
+        arXiv:1711.11585).
+    feature_weight, adversarial_weight, pixel_weight, consistency_weight : float
+        Weights of the losses of the network; at least 0. Consistent is what, shrunk
+        again, equals the shrunk clean image.
+    penalty_weight : float
+        Weight of the discriminator's `find_steepness`; at least 0.
+    warmup : int
+        For so many steps the network learns from the loss of the pixels alone, with
+        weight 1, while the discriminator learns; over as many more the weights come
+        into force.
 
     Raises
     ------
@@ -155,16 +176,19 @@ class AdversarialRestorer(Restorer):
 
     Notes
     -----
-    Metrics are those of `Restorer`, in training also ``feature_loss``,
-    ``adversarial_loss`` and ``discriminator_loss`` (the latter two in nats; the
-    last is 2 ln 2 where the discriminator cannot tell).
+    Metrics are those of `Restorer`, in training also the losses, without their
+    weights, and ``accuracy``: in how many pairs the discriminator finds the clean
+    image the more real one.
     """
 
     metric_names = (
         *Restorer.metric_names,
+        "consistency_loss",
         "feature_loss",
         "adversarial_loss",
         "discriminator_loss",
+        "penalty",
+        "accuracy",
     )
 
     def __init__(
@@ -175,27 +199,48 @@ class AdversarialRestorer(Restorer):
         features=None,
         feature_weight=1.0,
         adversarial_weight=1e-3,
+        pixel_weight=1.0,
+        consistency_weight=0.0,
+        penalty_weight=1.0,
+        warmup=0,
         **kwargs,
     ):
         super().__init__(network, corruption, **kwargs)
-        for name, network in (("discriminator", discriminator), ("features", features)):
+        check_built(discriminator=discriminator)
+        logits = discriminator
+        if isinstance(discriminator.outputs, list) and len(discriminator.outputs) > 1:
+            logits = keras.Model(discriminator.inputs, discriminator.outputs[0])
+        for name, network in (("discriminator", logits), ("features", features)):
             if network is not None:
                 check_single(**{name: network})
+                *sides, channels = network.input_shape[1:]
+                if name == "discriminator" and channels == 2 * self.image_shape[-1]:
+                    channels //= 2
                 require(
-                    fits(self.image_shape, *network.input_shape[1:]),
+                    fits(self.image_shape, *sides, channels),
                     f"The network makes images of {self.image_shape}, but the {name} "
                     f"model takes some of {network.input_shape[1:]}.",
                 )
-        check_logits(discriminator=discriminator)
+        check_logits(discriminator=logits)
         require(
             min(feature_weight, adversarial_weight) >= 0,
             f"Weights of losses must be at least 0; got {feature_weight} for the "
             f"features and {adversarial_weight} for the discriminator.",
         )
+        require(
+            min(pixel_weight, consistency_weight, penalty_weight, warmup) >= 0,
+            f"Weights of losses must be at least 0; got {pixel_weight} for the pixels, "
+            f"{consistency_weight} for consistency, {penalty_weight} for the penalty, "
+            f"and a warm-up of {warmup} steps.",
+        )
         self.discriminator = discriminator
         self.features = features
         self.feature_weight = feature_weight
         self.adversarial_weight = adversarial_weight
+        self.pixel_weight = pixel_weight
+        self.consistency_weight = consistency_weight
+        self.penalty_weight = penalty_weight
+        self.warmup = warmup
 
     def compile(
         self,
@@ -216,22 +261,13 @@ class AdversarialRestorer(Restorer):
         damaged = self.corruption(images, self.next_seed())
         with tf.GradientTape(persistent=True) as tape:
             restored = self.network(damaged, training=True)
-            real_output = self.discriminator(images, training=True)
-            fake_output = self.discriminator(restored, training=True)
-            losses = {
-                "feature_loss": self.feature_loss(images, restored),
-                "adversarial_loss": adversarial_loss(fake_output),
-                "discriminator_loss": discriminator_loss(real_output, fake_output),
-            }
-            loss = finite(
-                tf.reduce_mean(self.pixel_loss(images, restored))
-                + self.feature_weight * losses["feature_loss"]
-                + self.adversarial_weight * losses["adversarial_loss"]
-            )
+            losses, accuracy = self.compare(images, restored, damaged)
+            pixel_loss = tf.reduce_mean(self.pixel_loss(images, restored))
+            loss = finite(self.weigh(pixel_loss, losses))
+            d_loss = losses["discriminator_loss"]
+            d_loss = finite(d_loss + self.penalty_weight * losses["penalty"])
             scaled_loss = self.scaled(loss, self.optimizer)
-            scaled_d_loss = self.scaled(
-                finite(losses["discriminator_loss"]), self.discriminator_optimizer
-            )
+            scaled_d_loss = self.scaled(d_loss, self.discriminator_optimizer)
 
         variables = self.network.trainable_variables
         d_variables = self.discriminator.trainable_variables
@@ -240,11 +276,61 @@ class AdversarialRestorer(Restorer):
         self.optimizer.apply(gradients, variables)
         self.discriminator_optimizer.apply(d_gradients, d_variables)
         self.average_weights()
-        return self.track(loss=loss, psnr=batch_psnr(images, restored), **losses)
+        psnr = batch_psnr(images, restored)
+        return self.track(loss=loss, psnr=psnr, accuracy=accuracy, **losses)
 
-    def feature_loss(self, images, restored):
-        """Mean squared difference of the features of clean and restored images."""
-        if self.features is None:
-            return tf.constant(0.0)
-        difference = self.features(images) - self.features(restored)
-        return tf.reduce_mean(tf.square(tf.cast(difference, tf.float32)))
+    def compare(self, images, restored, damaged):
+        """The losses by name, and in how many pairs the clean image looks more real."""
+        smooth = enlarge(damaged["image"], images)
+        clipped = tf.clip_by_value(restored, 0.0, 1.0)  # as files hold them
+        real, real_maps = self.judge(images, smooth)
+        fake, fake_maps = self.judge(clipped, smooth)
+        differences = list(map(mean_difference, fake_maps, real_maps))
+        small, again = (shrink(x, damaged["image"]) for x in (images, restored))
+        losses = {
+            "consistency_loss": mean_difference(again, small),
+            "feature_loss": tf.reduce_mean(differences or [0.0]),
+            "adversarial_loss": adversarial_loss(real, fake),
+            "discriminator_loss": discriminator_loss(real, fake),
+            "penalty": self.find_steepness(images, smooth, real)
+            + self.find_steepness(clipped, smooth, fake),
+        }
+        return losses, tf.reduce_mean(tf.cast(real > fake, tf.float32))
+
+    def judge(self, images, smooth):
+        """The discriminator's logits, and the maps or features to be shared."""
+        if self.discriminator.input_shape[-1] > images.shape[-1]:
+            seen = 4 * tf.concat([images - smooth, smooth - 0.5], axis=-1)
+        else:
+            seen = images
+        logits, *maps = tf.nest.flatten(self.discriminator(seen, training=True))
+        if self.features is not None:
+            maps = [self.features(images)]
+        return logits, maps
+
+    def find_steepness(self, images, smooth, logits, sigma=0.03):
+        """How much logits change where noise is added: with many steps, in proportion
+        to the squared gradient, which costs more."""
+        noise = tf.random.stateless_normal(tf.shape(images), self.next_seed())
+        noisy = tf.stop_gradient(images) + sigma * noise
+        return tf.reduce_mean(tf.square(self.judge(noisy, smooth)[0] - logits))
+
+    def weigh(self, pixel_loss, losses):
+        """The loss of the network: of the pixels alone, later the weighted sum."""
+        steps = tf.cast(self.optimizer.iterations, tf.float32)
+        share = (steps + 1 - self.warmup) / max(self.warmup, 1)
+        share = tf.clip_by_value(share, 0.0, 1.0)
+        others = (
+            self.consistency_weight * losses["consistency_loss"]
+            + self.feature_weight * losses["feature_loss"]
+            + self.adversarial_weight * losses["adversarial_loss"]
+        )
+        weight = 1 - (1 - self.pixel_weight) * share
+        return weight * pixel_loss + share * others
+
+
+def shrink(images, small):
+    """As `tfgen.downsample` does, to the size of small images, also images that
+    overshoot [0, 1]."""
+    size = tf.shape(small)[1:3]
+    return tf.image.resize(images, size, "bicubic", antialias=True)

@@ -4,47 +4,55 @@ GIVEN = """
 import numpy as np
 import tensorflow as tf
 import tfgen
-from tfgen.srgan import discriminator_loss
+from tfgen.srgan import adversarial_loss
 
-rows, columns = np.mgrid[:120, :120]
-grain = np.random.default_rng(0).uniform(size=(120, 120))
+rows, columns = np.mgrid[:256, :256]
+grain = np.random.default_rng(0).uniform(size=(256, 256))
 photo = 0.2 + 0.15 * np.sin(rows / 9) * np.cos(columns / 11) + 0.1 * grain
-train = 2 * [photo[..., None].astype("float32")]
+photos = photo[None, ..., None].astype("float32")
 """
-SQUARES = (
-    "tf.reduce_mean(tf.square(real_output - 1)), tf.reduce_mean(tf.square(fake_output))"
-)
 
 EXERCISES = {
     1: {
         "given": GIVEN,
         "right": None,
         "wrong": {
-            "of the restored ones": "answer = -np.log(0.8) - np.log(0.3)",
-            "the mean of both": "answer = (-np.log(0.8) - np.log(0.7)) / 2",
-            "in bits": "answer = -np.log2(0.8) - np.log2(0.7)",
+            "what the discriminator pays": "answer = np.log(1 + np.exp(-2))",
+            "of the restored patch alone": "answer = np.log(1 + np.exp(0.5))",
+            "logits added": "answer = np.log(1 + np.exp(1))",
+            "in bits": "answer = np.log2(1 + np.exp(2))",
         },
     },
     2: {
         "given": GIVEN,
         "right": None,
         "wrong": {
-            "without the absolute value": """
-def sharpness(images, clean):
-    return np.diff(images, axis=2).mean() / np.diff(clean, axis=2).mean()
+            "all that are wrong": """
+def confidently_wrong(probabilities, labels, least=0.9):
+    return np.mean(probabilities.argmax(axis=1) != labels)
 """,
-            "vertical neighbours": """
-def sharpness(images, clean):
-    ours, theirs = (np.abs(np.diff(x, axis=1)).mean() for x in (images, clean))
-    return ours / theirs
+            "all that are confident": """
+def confidently_wrong(probabilities, labels, least=0.9):
+    return np.mean(probabilities.max(axis=1) > least)
 """,
-            "not divided": """
-def sharpness(images, clean):
-    return np.abs(np.diff(images, axis=2)).mean()
+            "of the confident ones": """
+def confidently_wrong(probabilities, labels, least=0.9):
+    sure = probabilities.max(axis=1) > least
+    return np.mean(probabilities.argmax(axis=1)[sure] != labels[sure])
 """,
-            "squared": """
-def sharpness(images, clean):
-    return (np.diff(images, axis=2) ** 2).mean() / (np.diff(clean, axis=2) ** 2).mean()
+            "the label improbable": """
+def confidently_wrong(probabilities, labels, least=0.9):
+    return np.mean(probabilities[np.arange(len(labels)), labels] < 1 - least)
+""",
+            "least not used": """
+def confidently_wrong(probabilities, labels, least=0.9):
+    wrong = probabilities.argmax(axis=1) != labels
+    return np.mean(wrong & (probabilities.max(axis=1) > 0.9))
+""",
+            "a count": """
+def confidently_wrong(probabilities, labels, least=0.9):
+    wrong = probabilities.argmax(axis=1) != labels
+    return np.sum(wrong & (probabilities.max(axis=1) > least))
 """,
         },
     },
