@@ -4,13 +4,13 @@
     python benchmarks/large_holes.py --seed 1 --picture holes.png
 
 A square hole of 24, 48 or 96 pixels is cut out of each of the twelve test photos, at a
-random place. It is filled by the inpainting network, whose depths `restore` blurs; by
-the biharmonic surface; by `fill_patches`; as `python -m tfgen restore` does, by patches
-where the network does not see; and by `restore_with_prior`, as one careful estimate and
-as one of many, from what lies no farther around than the hole is wide. PSNR in the
-hole, which a blur wins; and
-`patch_distance` of its fine structures to those of the clean photo there. Means over
-the photos. The picture shows the holes of 48 pixels, with as much around.
+random place. It is filled by the inpainting network, beyond whose reach `restore` fills
+harmonically; by the biharmonic surface; by `fill_patches`; as `python -m tfgen restore`
+does, by patches where the network does not see; and by `restore_with_prior`, as one
+careful estimate and as one of many, from what lies no farther around than the hole is
+wide. PSNR in the hole, which a blur wins; and `patch_distance` of its fine structures
+to those of the clean photo there. Means over the photos. The picture shows the holes of
+48 pixels, with as much around.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def main():
     prior = functools.partial(fill_by_prior, tfgen.load_pretrained("denoise_color"))
     methods = {
         "untouched": lambda image, mask: image,
-        "blurred depths": network,
+        "harmonic depths": network,
         "biharmonic": inpaint_biharmonic,
         "patches": tfgen.fill_patches,
         "command": functools.partial(fill_as_command, network),

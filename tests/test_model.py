@@ -207,7 +207,17 @@ MODELS = {
         dict(scale=0.3, beta=2.0, warm_up=4),
     ),
     "restorer": (restorer, dict(corruption=add_gaussian_noise)),
-    "adversarial": (adversarial, dict(feature_weight=0.5, adversarial_weight=0.1)),
+    "adversarial": (
+        adversarial,
+        dict(
+            feature_weight=0.5,
+            adversarial_weight=0.1,
+            pixel_weight=0.5,
+            consistency_weight=2.0,
+            penalty_weight=3.0,
+            warmup=1,
+        ),
+    ),
     "finder": (finder, dict(corruption=draw_boxes)),
     "diffusion": (
         functools.partial(diffusion, classes=(2, 3)),

@@ -405,8 +405,8 @@ class Restorer(ImageModel):
             What the network must be told: ``sigma``, a number or one for each
             image; without it, `estimate_noise` decides. Or ``mask``, (height, width)
             or (height, width, 1), or one for each image, 1 in holes and 0 elsewhere;
-            the depths of large holes are blurred surroundings (`fill_depths`), which
-            ``tfgen.fill_patches(restored, mask, deeper=16)`` gives texture.
+            the depths of large holes are filled harmonically (`fill_depths`), and
+            ``tfgen.fill_patches(restored, mask, deeper=16)`` gives them texture.
 
         Returns
         -------

@@ -39,12 +39,13 @@ def patch_distance(images, others, *, size=7, projections=64):
             f"got {images.shape} and {others.shape}."
         )
     directions = np.random.default_rng(0).normal(size=(size * size, projections))
-    directions /= np.linalg.norm(directions, axis=0)
+    directions = np.float32(directions / np.linalg.norm(directions, axis=0)).T
 
     def project(image):
-        fine = image - ndimage.gaussian_filter(image, 2)
-        patches = np.lib.stride_tricks.sliding_window_view(fine, (size, size))
-        return np.sort(patches.reshape(-1, size * size) @ directions, axis=0)
+        fine = np.float32(image - ndimage.gaussian_filter(image, 2))
+        places = [side - size + 1 for side in fine.shape]
+        patches = np.lib.stride_tricks.sliding_window_view(fine, places)
+        return np.sort(directions @ patches.reshape(size * size, -1))
 
     pairs = zip(images, others, strict=True)
     return np.array([255 * np.abs(project(x) - project(y)).mean() for x, y in pairs])
