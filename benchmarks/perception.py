@@ -1,4 +1,4 @@
-r"""Perception and distortion: what `upscale_x4_sharp` gains, and what it costs.
+r"""Perception and distortion: what drawn texture gains, and what it costs.
 
     python benchmarks/perception.py                            # the table
     python benchmarks/perception.py --picture tradeoff.png     # and the figure
@@ -9,8 +9,9 @@ r"""Perception and distortion: what `upscale_x4_sharp` gains, and what it costs.
 The 256 x 256 pixels in the middle of the test photos, which no network was trained on,
 are shrunk four times and enlarged: bicubically; by the network trained for the least
 error (`upscale_x4`); by that and unsharp masking, the cheap way to a crisp look; by
-`upscale_x4_sharp`, whole and, as `restore --sharp` does, mixed with `upscale_x4` where
-it shows a grid; and by mixes of the two networks' results. Results are not rounded.
+`upscale_x4_features`, as `restore --sharp` does, which takes `upscale_x4` where a grid
+shows; by `upscale_x4_sharp`, which has a discriminator's verdict too; and by mixes of
+its results with those of `upscale_x4`. Results are not rounded.
 
 Files of weights, as `train_sharp.py` stores them, add a row each.
 
@@ -52,7 +53,7 @@ FIGURES += [f"ring_{number}" for number in range(1, len(RINGS))]
 MEANS = 5  # of the figures; of the others medians
 MIXES = 1 / 3, 2 / 3  # of the sharp result
 AMOUNTS = 0.5, 1.0, 1.5  # times what a Gaussian of 1.2 pixels takes away
-SPARED = "  without grids"
+NETWORKS = "upscale_x4", "upscale_x4_features", "upscale_x4_sharp"
 MIX, MASK = "  mix {:.0%}".format, "  unsharp {:g}".format
 
 
@@ -71,26 +72,17 @@ def load_weights(path):
     return tfgen.Restorer(network, tfgen.downsample)
 
 
-def enlarge(small, exact, sharp, others):
+def enlarge(small, networks):
     """All the enlargements of a small image, by name."""
-    rivals = {name: network.restore(small) for name, network in others.items()}
-    exact, sharp = exact.restore(small), sharp.restore(small)
+    results = {name: network.restore(small) for name, network in networks.items()}
+    exact, crisp, sharp = map(results.get, NETWORKS)
+    spare_grid(exact, crisp)
     return {
         "bicubic": enlarge_bicubic(small, SCALE),
-        "upscale_x4": exact,
         **{MASK(x): sharpen(exact, x) for x in AMOUNTS},
         **{MIX(x): (1 - x) * exact + x * sharp for x in MIXES},
-        "upscale_x4_sharp": sharp,
-        SPARED: spare(exact, sharp),
-        **rivals,
+        **results,
     }
-
-
-def spare(exact, sharp):
-    """What `restore --sharp` makes of both."""
-    sharp = sharp.copy()
-    spare_grid(exact, sharp)
-    return sharp
 
 
 def shrink(image):
@@ -119,9 +111,10 @@ def draw(table, path):
     def pick(*names):
         return {name.strip(): tuple(table[name][[0, 2]]) for name in names}
 
-    (start,), (end,) = (pick(x).values() for x in ("upscale_x4", "upscale_x4_sharp"))
+    (start,), (crisp,), (end,) = (pick(name).values() for name in NETWORKS)
     curves = {
         "mixed with sharp": {"x4": start, **pick(*map(MIX, MIXES)), "sharp": end},
+        "features only": {"": crisp},
         "unsharp masking": {"": start, **pick(*map(MASK, AMOUNTS))},
         "bicubic": pick("bicubic"),
     }
@@ -152,12 +145,12 @@ def main():
     options = parser.parse_args()
     if options.csv is not None:
         check_path(options.csv)
-    networks = [tfgen.load_pretrained(n) for n in ("upscale_x4", "upscale_x4_sharp")]
-    others = {path.stem: load_weights(path) for path in options.weights}
+    networks = {name: tfgen.load_pretrained(name) for name in NETWORKS}
+    networks |= {path.stem: load_weights(path) for path in options.weights}
     scores = {}
     for clean in load_images(options.folder, 3, 256, SCALE).values():
         small = shrink(clean)
-        results = enlarge(small, *networks, others) | {"clean": clean}
+        results = enlarge(small, networks) | {"clean": clean}
         for name, result in results.items():
             scores.setdefault(name, []).append(score(clean, small, result))
     print(f"{'':17}   PSNR   input patches  slopes    grid kurtosis power")

@@ -1,8 +1,9 @@
-"""Train `upscale_x4_sharp`, which draws texture, and record how.
+"""Train the networks that draw texture, `upscale_x4_sharp` and `upscale_x4_features`.
 
     python benchmarks/train_sharp.py                            # from `upscale_x4`
     python benchmarks/train_sharp.py --begin upscale_x4_sharp   # from its own weights
-    python benchmarks/train_sharp.py --adversarial 0 --out DIR  # a control
+    python benchmarks/train_sharp.py --adversarial 0            # `upscale_x4_features`
+    python benchmarks/train_sharp.py --features 0 --out FOLDER  # a control
 
 A tenth of the steps learns with the absolute error alone. Then a discriminator joins
 in. It sees what an image adds to the bicubic enlargement of the small one, and that
@@ -46,7 +47,7 @@ from train_weights import (  # noqa: E402
 import tfgen  # noqa: E402
 from tfgen.weights import FOLDER, build_restorer  # noqa: E402
 
-NAME = "upscale_x4_sharp"
+NAME, FEATURES_ONLY = "upscale_x4_sharp", "upscale_x4_features"
 SCALE = 4
 SIDE = 128  # of the patches
 
@@ -133,6 +134,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, metavar="FOLDER", default=FOLDER)
     options = parser.parse_args()
+    name = NAME if options.adversarial else FEATURES_ONLY
     keras.utils.set_random_seed(options.seed)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
 
@@ -165,14 +167,14 @@ def main():
         batch_size=options.batch,
         seed=options.seed,
     )
-    work = work_folder(NAME)
+    work = work_folder(name)
     seconds = train(restorer, patches, epochs, steps, work)
 
     content = as_npz(restorer.averaged_network.weights)
     keras.mixed_precision.set_global_policy("float32")
-    measured = measure_restorer(NAME, build_restorer(NAME, content))
+    measured = measure_restorer(name, build_restorer(name, content))
     store(
-        NAME,
+        name,
         content,
         options.out,
         measured,

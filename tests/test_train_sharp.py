@@ -54,9 +54,8 @@ def by_hand(model, images, share):
 
     with tf.GradientTape(persistent=True) as tape:
         restored = model.network(small)
-        clipped = tf.clip_by_value(restored, 0, 1)
-        fixed = tf.stop_gradient(clipped)
-        (real, *a), (fake, *b) = judge(images), judge(clipped)
+        fixed = tf.stop_gradient(restored)
+        (real, *a), (fake, *b) = judge(images), judge(restored)
         features = (
             sum(tf.reduce_mean(abs(x - y)) for x, y in zip(a, b, strict=True)) / 7
         )

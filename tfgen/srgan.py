@@ -282,9 +282,8 @@ class AdversarialRestorer(Restorer):
     def compare(self, images, restored, damaged):
         """The losses by name, and in how many pairs the clean image looks more real."""
         smooth = enlarge(damaged["image"], images)
-        clipped = tf.clip_by_value(restored, 0.0, 1.0)  # as files hold them
         real, real_maps = self.judge(images, smooth)
-        fake, fake_maps = self.judge(clipped, smooth)
+        fake, fake_maps = self.judge(restored, smooth)
         differences = list(map(mean_difference, fake_maps, real_maps))
         small, again = (shrink(x, damaged["image"]) for x in (images, restored))
         losses = {
@@ -293,7 +292,7 @@ class AdversarialRestorer(Restorer):
             "adversarial_loss": adversarial_loss(real, fake),
             "discriminator_loss": discriminator_loss(real, fake),
             "penalty": self.find_steepness(images, smooth, real)
-            + self.find_steepness(clipped, smooth, fake),
+            + self.find_steepness(restored, smooth, fake),
         }
         return losses, tf.reduce_mean(tf.cast(real > fake, tf.float32))
 
