@@ -165,11 +165,11 @@ def test_the_groceries_are_recorded_and_can_be_trained_further():
     assert any((a != b).any() for a, b in zip(after, before, strict=True))
 
 
-def test_all_weights_together_take_less_than_15_megabytes():
+def test_all_weights_together_take_less_than_18_megabytes():
     files = list(weights.FOLDER.glob("*.npz"))
     others = "glyph_classifier", "groceries"
     assert {file.stem for file in files} == {*weights.RECIPES, *others}
-    assert sum(file.stat().st_size for file in files) < 15e6
+    assert sum(file.stat().st_size for file in files) < 18e6
 
 
 def test_an_unknown_name_is_answered_with_the_names():

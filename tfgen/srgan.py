@@ -312,7 +312,8 @@ class AdversarialRestorer(Restorer):
         to the squared gradient, which costs more."""
         noise = tf.random.stateless_normal(tf.shape(images), self.next_seed())
         noisy = tf.stop_gradient(images) + sigma * noise
-        return tf.reduce_mean(tf.square(self.judge(noisy, smooth)[0] - logits))
+        change = tf.cast(self.judge(noisy, smooth)[0] - logits, tf.float32)
+        return tf.reduce_mean(tf.square(change))
 
     def weigh(self, pixel_loss, losses):
         """The loss of the network: of the pixels alone, later the weighted sum."""
