@@ -7,7 +7,6 @@ from scipy import ndimage
 from tfgen.measures.perception import (
     RINGS,
     gradient_distance,
-    grid_peaks,
     grid_share,
     kurtosis,
     patch_distance,
@@ -164,19 +163,3 @@ def test_rare_details_have_a_high_kurtosis():
     spots[:, 16::32, 16::32] = 1
     waves = 0.5 + 0.2 * np.cos(np.arange(128) / 2) * np.ones((1, 128, 1))
     assert kurtosis(spots) > 20 > 2 > kurtosis(waves[..., None])
-
-
-@pytest.mark.parametrize("period", [2, 4])
-@pytest.mark.parametrize("axis", [1, 2])
-def test_a_grid_stands_out_at_its_own_frequency(period, axis):
-    images = noise(0.05)
-    found = grid_peaks(images)
-    assert found.shape == (2, 2) and (found < 4).all()
-    lines = np.arange(images.shape[axis]) % period == 0
-    images = np.clip(
-        images + np.moveaxis(0.1 * lines[None, None, None], -1, axis), 0, 1
-    )
-    found = grid_peaks(images)[:, (2, 4).index(period)]
-    assert (found > 15).all()
-    if period == 2:
-        assert (grid_peaks(images)[:, 1] < 4).all()

@@ -75,6 +75,11 @@ def least_squares_loss(real_output, fake_output):
     real, fake = tf.reduce_mean(real_output), tf.reduce_mean(fake_output)
     return 0.5 * (real - 1) ** 2 + 0.5 * fake**2
 """,
+            "the square of the mean, of the restored": """
+def least_squares_loss(real_output, fake_output):
+    real_loss = tf.reduce_mean(tf.square(real_output - 1))
+    return 0.5 * real_loss + 0.5 * tf.reduce_mean(fake_output) ** 2
+""",
             "absolute errors": """
 def least_squares_loss(real_output, fake_output):
     real_loss = tf.reduce_mean(tf.abs(real_output - 1))
@@ -95,6 +100,10 @@ def consistency(restored, small):
 def consistency(restored, small):
     scale = restored.shape[1] // small.shape[1]
     return tfgen.psnr(small, restored[:, ::scale, ::scale])
+""",
+            "always four times": """
+def consistency(restored, small):
+    return tfgen.psnr(small, tfgen.downsample(restored, scale=4)["image"].numpy())
 """,
             "one number for all": """
 def consistency(restored, small):

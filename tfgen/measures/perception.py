@@ -119,27 +119,6 @@ def kurtosis(images, sigmas=(1, 2)):
     return (band**4).mean(axis=1) / (band**2).mean(axis=1) ** 2
 
 
-def grid_peaks(images, periods=(2, 4)):
-    """How much the frequencies of a grid stand out, (n, periods).
-
-    The power of rows and columns at 1 / period cycles a pixel, divided by the median
-    of their neighbours: near 1 without a grid. `grid_share` says where there is one.
-    """
-    found = []
-    for power in _spectra(_luma(images)):
-        ratios = []
-        for period in periods:
-            both = []
-            for axis in (0, 1):
-                line = power.sum(axis)
-                place = round(len(line) / period)
-                near = np.r_[place - 12 : place - 3, place + 4 : place + 13] % len(line)
-                both.append(line[place] / max(np.median(line[near]), 1e-12))
-            ratios.append(max(both))
-        found.append(ratios)
-    return np.array(found)
-
-
 def grid_share(images, period=4, **options):
     """The share of an image's places, (n,) from 0 to 1, that show a grid.
 
