@@ -599,12 +599,14 @@ def judge(images):
     return tf.reduce_sum(tf.square(images), axis=(1, 2, 3))[:, None]
 
 
-LOSSES = {
-    *(loss for pair in gan_losses.values() for loss in pair),
-    *(penalty for penalty, _ in PENALTIES.values()),
-    *(adversarial_loss, discriminator_loss, batch_psnr, defect_loss, velocity_loss),
-    *(kl_divergence, bernoulli_log_likelihood, gaussian_log_likelihood),
-}
+LOSSES = dict.fromkeys(  # each once, in an order that every process agrees on
+    [
+        *(loss for pair in gan_losses.values() for loss in pair),
+        *(penalty for penalty, _ in PENALTIES.values()),
+        *(adversarial_loss, discriminator_loss, batch_psnr, defect_loss, velocity_loss),
+        *(kl_divergence, bernoulli_log_likelihood, gaussian_log_likelihood),
+    ]
+)
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
