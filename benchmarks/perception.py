@@ -3,8 +3,8 @@ r"""Perception and distortion: what drawn texture gains, and what it costs.
     python benchmarks/perception.py                            # the table
     python benchmarks/perception.py --picture tradeoff.png     # and the figure
     python benchmarks/perception.py --folder BSD100            # other clean images
-    python benchmarks/perception.py --weights full.npz features_only.npz \
-        --csv notebooks/tables/sharp.csv                       # rivals, each photo
+    python benchmarks/perception.py --csv notebooks/tables/sharp.csv \
+        --weights l1_only.npz adversarial_only.npz full.npz    # rivals, each photo
 
 The 256 x 256 pixels in the middle of the test photos, which no network was trained on,
 are shrunk four times and enlarged: bicubically; by the network trained for the least
@@ -13,7 +13,9 @@ error (`upscale_x4`); by that and unsharp masking, the cheap way to a crisp look
 shows; by `upscale_x4_sharp`, which has a discriminator's verdict too; and by mixes of
 its results with those of `upscale_x4`. Results are not rounded.
 
-Files of weights, as `train_sharp.py` stores them, add a row each.
+Files of weights, as `train_sharp.py --out FOLDER` stores them, add a row each: those of
+the second command are, renamed, the results of its options `--adversarial 0 --features
+0`, `--features 0` and none of the two, each with `--steps 8400`.
 
 PSNR: of the luma (BT.601, 16 to 235), without a border of 4 pixels, in dB. Input: PSNR
 of the result shrunk again against the small image. Patches: `patch_distance` of the
@@ -52,7 +54,7 @@ FIGURES = ["psnr", "consistency", "patches", "slopes", "grid", "kurtosis"]
 FIGURES += [f"ring_{number}" for number in range(1, len(RINGS))]
 MEANS = 5  # of the figures; of the others medians
 MIXES = 1 / 3, 2 / 3  # of the sharp result
-AMOUNTS = 0.5, 1.0, 1.5  # times what a Gaussian of 1.2 pixels takes away
+AMOUNTS = 0.5, 1.0, 1.5, 2.0, 3.0  # times what a Gaussian of 1.2 pixels takes away
 NETWORKS = "upscale_x4", "upscale_x4_features", "upscale_x4_sharp"
 MIX, MASK = "  mix {:.0%}".format, "  unsharp {:g}".format
 
@@ -109,11 +111,11 @@ def draw(table, path):
     """PSNR and distance of patches: mixes, unsharp masking and bicubic enlargement."""
 
     def pick(*names):
-        return {name.strip(): tuple(table[name][[0, 2]]) for name in names}
+        return {name.split()[-1]: tuple(table[name][[0, 2]]) for name in names}
 
     (start,), (crisp,), (end,) = (pick(name).values() for name in NETWORKS)
     curves = {
-        "mixed with sharp": {"x4": start, **pick(*map(MIX, MIXES)), "sharp": end},
+        "mixed, sharp left": {"x4": start, **pick(*map(MIX, MIXES)), "": end},
         "features only": {"": crisp},
         "unsharp masking": {"": start, **pick(*map(MASK, AMOUNTS))},
         "bicubic": pick("bicubic"),
