@@ -86,7 +86,7 @@ def train_l1(images, network, seed, steps=L1_STEPS, rate=1e-3):
 
 def train_gan(images, network, weights, seed, warmup=WARMUP, steps=STEPS):
     """Go on with a discriminator."""
-    adversarial_weight, feature_weight = weights
+    adversarial_weight, feature_weight, penalty_weight = weights
     plain = tfgen.build_patch_discriminator(1, width=24)
     both = [plain.outputs[0], plain.layers[-2].output]  # logits and the last map
     discriminator = keras.Model(plain.inputs[0], both)
@@ -97,7 +97,7 @@ def train_gan(images, network, weights, seed, warmup=WARMUP, steps=STEPS):
         feature_weight=feature_weight,
         adversarial_weight=adversarial_weight,
         pixel_weight=0.5,
-        penalty_weight=60.0,
+        penalty_weight=penalty_weight,
         warmup=warmup,
         average_decay=0.99,
         seed=seed,
@@ -189,8 +189,11 @@ def run(seed, letters, judge, small, options):
         else:
             start = l1
         network.set_weights(start.averaged_network.get_weights())
+        adversarial_weight, feature_weight = WEIGHTS[name]
+        adversarial_weight *= options.adversarial
+        weights = adversarial_weight, feature_weight, options.penalty
         model = train_gan(
-            letters, network, WEIGHTS[name], seed, options.warmup, options.steps
+            letters, network, weights, seed, options.warmup, options.steps
         )
         rows[name] = judge(draw(model, small), model)
     return rows
@@ -203,9 +206,13 @@ def main():
     parser.add_argument("--l1-steps", type=int, default=L1_STEPS)
     parser.add_argument("--warmup", type=int, default=WARMUP)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--adversarial", type=float, default=1.0, metavar="WEIGHT")
+    parser.add_argument("--penalty", type=float, default=60.0, metavar="WEIGHT")
     parser.add_argument("--apart", action="store_true", help="judge training letters")
     parser.add_argument("--csv", type=Path, help="read and write the figures here")
     options = parser.parse_args()
+    if options.apart and options.csv is not None:
+        parser.error("--apart judges other letters than the table's; leave --csv out")
     table = {}
     if options.csv is not None:
         check_path(options.csv)
