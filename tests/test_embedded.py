@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+import tfgen
 from tfgen.data import Glyphs, Groceries, Photos, embedded
 from tfgen.data import glyphs as module
+from tfgen.data import single
 
 # Prepares a small set of glyphs in the folder argv[1]. With two more arguments it
 # creates the first file when it has begun, and goes on once the second exists.
@@ -383,3 +385,16 @@ def test_tfds_load_prepares_in_the_first_folder(few, monkeypatch, tmp_path):
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
     _, info = tfds.load("glyphs", with_info=True)
     assert Path(info.data_dir).is_relative_to(tmp_path)
+
+
+def test_load_picture_gives_floats_and_lists_the_names_for_an_unknown_one():
+    with pytest.raises(ValueError, match="no picture 'cat'. There are: beetle, cars, "):
+        tfgen.load_picture("cat")
+    picture = tfgen.load_picture("cars")
+    assert picture.shape == (373, 560, 3) and picture.dtype == np.float32
+    assert 0 <= picture.min() < 0.1 and 0.9 < picture.max() <= 1
+
+
+def test_no_two_pictures_have_one_name():
+    names = [path.stem for path in single.PICTURES.iterdir() if path.suffix != ".zip"]
+    assert len(set(names)) == len(names)

@@ -27,6 +27,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
     )
     from tfgen.data.patches import random_patches
     from tfgen.data.photo_damage import add_sensor_noise, corrupt_like_a_photo
+    from tfgen.data.single import load_picture
     from tfgen.defects import (
         DefectFinder,
         build_defect_finder,
