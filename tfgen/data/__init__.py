@@ -6,10 +6,10 @@ damages images.
 
 The embedded datasets are ``glyphs`` (capital letters in real typefaces),
 ``groceries`` (small photos of fruit and vegetables), ``chest_xrays`` (small X-rays,
-healthy or with pneumonia) and ``photos`` (real photographs). They are built from files that the installed packages already contain, so nothing is
-downloaded. They are registered on import:
-once ``tfgen`` is imported, ``tfds.load("glyphs")`` works as it does for any other
-dataset. Sources and licences: ``data/README.md`` of the project.
+healthy or with pneumonia) and ``photos`` (real photographs). They are built from files
+that the installed packages already contain, so nothing is downloaded. They are
+registered on import: once ``tfgen`` is imported, ``tfds.load("glyphs")`` works as it
+does for any other dataset. Sources and licences: ``data/README.md`` of the project.
 """
 
 from tfgen.data.chest_xrays import ChestXrays as ChestXrays
