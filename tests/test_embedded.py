@@ -14,9 +14,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 import tfgen
-from tfgen.data import Glyphs, Groceries, Photos, embedded
+from tfgen.data import ChestXrays, Glyphs, Groceries, Photos, embedded, single
 from tfgen.data import glyphs as module
-from tfgen.data import single
 
 # Prepares a small set of glyphs in the folder argv[1]. With two more arguments it
 # creates the first file when it has begun, and goes on once the second exists.
@@ -321,6 +320,58 @@ def test_no_grocery_is_in_two_splits(groceries):
 
 
 @pytest.fixture(scope="module")
+def chest_xrays():
+    builder = ChestXrays()
+    builder.download_and_prepare()
+    return {
+        split: tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+        for split in ("train", "validation", "test")
+    }
+
+
+def test_half_of_the_chest_xrays_of_each_split_show_pneumonia(chest_xrays):
+    assert ChestXrays().info.features["label"].names == ["healthy", "pneumonia"]
+    for split, count in {"train": 1214, "validation": 135, "test": 234}.items():
+        part = chest_xrays[split]
+        assert part["image"].shape == (2 * count, 28, 28, 1)
+        np.testing.assert_array_equal(np.bincount(part["label"]), count)
+        assert np.std(part["image"], axis=(1, 2, 3)).min() > 7, "none is empty"
+
+
+def test_chest_xrays_are_bit_for_bit_those_of_medmnist(chest_xrays):
+    """The sum of the hashes of a split's images, each with its label."""
+    for split, expected in {
+        "train": "95d0cd63002081b3",
+        "validation": "a285ffa1ceb529a0",
+        "test": "438221a3b189d67e",
+    }.items():
+        part, total = chest_xrays[split], 0
+        for image, label in zip(part["image"], part["label"], strict=True):
+            digest = hashlib.sha256(bytes([label]) + image.tobytes()).digest()
+            total += int.from_bytes(digest[:8], "big")
+        assert f"{total % 2**64:016x}" == expected
+
+
+def test_chest_xrays_have_the_right_side_up_and_the_right_label(chest_xrays):
+    """The belly is brighter than the corner above a shoulder; ill lungs are paler."""
+    train = chest_xrays["train"]
+    mean = train["image"][..., 0].mean(axis=0)
+    assert mean[-4:, 8:20].mean() > mean[:4, :4].mean() + 50
+    lungs = train["image"][:, 8:18, 6:11].mean(axis=(1, 2, 3))
+    assert lungs[train["label"] == 1].mean() > lungs[train["label"] == 0].mean() + 5
+
+
+def test_no_chest_xray_for_testing_is_in_another_split(chest_xrays):
+    unit = {}
+    for split, part in chest_xrays.items():
+        flat = part["image"].reshape(len(part["image"]), -1).astype(float)
+        flat -= flat.mean(axis=1, keepdims=True)
+        unit[split] = flat / np.linalg.norm(flat, axis=1, keepdims=True)
+    for split in ("train", "validation"):
+        assert np.max(unit["test"] @ unit[split].T) < 0.96
+
+
+@pytest.fixture(scope="module")
 def photos():
     builder = Photos()
     builder.download_and_prepare()
@@ -393,6 +444,12 @@ def test_load_picture_gives_floats_and_lists_the_names_for_an_unknown_one():
     picture = tfgen.load_picture("cars")
     assert picture.shape == (373, 560, 3) and picture.dtype == np.float32
     assert 0 <= picture.min() < 0.1 and 0.9 < picture.max() <= 1
+
+
+@pytest.mark.parametrize("name", ["radiograph_cables", "radiograph_ribs"])
+def test_the_radiographs_are_grey(name):
+    picture = tfgen.load_picture(name)
+    assert picture.shape[1:] == (480, 1) and np.std(picture) > 0.1
 
 
 def test_no_two_pictures_have_one_name():

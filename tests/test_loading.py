@@ -511,7 +511,11 @@ def test_a_large_folder_starts_at_once(tmp_path):
     "source, options, message",
     [
         ("glyph", {}, "Did you mean 'glyphs'"),
-        ("no such thing", {}, "Embedded are 'glyphs', 'groceries', 'photos'"),
+        (
+            "no such thing",
+            {},
+            "'chest_xrays', 'glyphs', 'groceries', 'photos'",
+        ),
         ("glyphs/big", {}, "gray_32, color_64, color_128, new_typefaces"),
         (3, {}, "name of a dataset or a folder"),
         ("", {}, "name of a dataset or a folder"),

@@ -7,6 +7,7 @@ import pytest
 from scipy.linalg import sqrtm
 from scipy.spatial import KDTree
 from scipy.spatial.distance import jensenshannon
+from scipy.stats import binomtest
 
 from tfgen.measures.samples import (
     class_coverage,
@@ -18,6 +19,7 @@ from tfgen.measures.samples import (
     memorization_test,
     nearest_neighbors,
     precision_recall,
+    wilson_interval,
 )
 
 
@@ -283,3 +285,40 @@ def test_few_kinds_of_samples_are_not_taken_for_copies(rng):
         narrow = normal(rng, 1, 2) + normal(rng, 500, 2, scale=0.2)
         alarms += memorization_test(narrow, train, test)["p_value"] < 0.05
     assert alarms <= 9  # 3 are expected of a p-value that keeps its word
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
+@pytest.mark.parametrize("successes, trials", [(0, 1), (0, 30), (7, 7), (211, 234)])
+def test_wilson_interval_is_that_of_scipy(successes, trials, confidence):
+    expected = binomtest(successes, trials).proportion_ci(confidence, "wilson")
+    found = wilson_interval(successes, trials, confidence)
+    np.testing.assert_allclose(found, (expected.low, expected.high), atol=1e-12)
+    assert 0 <= found[0] < found[1] <= 1
+
+
+def test_wilson_interval_ends_where_the_share_is_z_deviations_away():
+    successes, z = np.array([[3], [50]]), 1.959963984540054
+    for end in wilson_interval(successes, 100):
+        assert end.shape == (2, 1)
+        distance = np.abs(successes / 100 - end)
+        np.testing.assert_allclose(distance, z * np.sqrt(end * (1 - end) / 100))
+
+
+def test_a_wilson_interval_holds_the_truth_as_often_as_it_says(rng):
+    low, high = wilson_interval(rng.binomial(50, 0.9, 4000), 50)
+    assert np.mean((low <= 0.9) & (0.9 <= high)) == pytest.approx(0.95, abs=0.025)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((1, 0), "trials from 1"),
+        ((-1, 3), "successes are whole numbers"),
+        ((0.5, 3), "successes are whole numbers"),
+        ((np.array([1, 4]), 3), "cannot be"),
+        ((1, 3, 95), "between 0 and 1; got 95"),
+    ],
+)
+def test_a_wilson_interval_needs_counts(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        wilson_interval(*arguments)

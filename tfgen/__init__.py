@@ -95,6 +95,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         memorization_test,
         nearest_neighbors,
         precision_recall,
+        wilson_interval,
     )
     from tfgen.muon import Muon
     from tfgen.plot.figures import (

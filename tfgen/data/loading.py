@@ -42,9 +42,9 @@ def load_dataset(
     ----------
     source : str or Path
         An embedded dataset (``"glyphs"``, ``"glyphs/color_64"``, ``"groceries"``,
-        ``"photos"``), the name of any TensorFlow Datasets set (``"cifar10"``), or a
-        folder of images (png, jpg, webp, bmp, gif, tif). A name wins over a folder
-        that is called the same; write ``"photos/"`` for the folder.
+        ``"chest_xrays"``, ``"photos"``), the name of any TensorFlow Datasets set
+        (``"cifar10"``), or a folder of images (png, jpg, webp, bmp, gif, tif). A name
+        wins over a folder that is called the same; write ``"photos/"`` for the folder.
     split : str
         ``"train"``, ``"test"``, a slice such as ``"train[:80%]"``. In a folder,
         ``"train"`` is the sub-folder of that name if there is one and all images

@@ -204,6 +204,55 @@ def class_divergence(labels_a, labels_b, classes):
     return float((relative_entropy(a) + relative_entropy(b)) / 2)
 
 
+# --- How sure a share is -----------------------------------------------------
+
+
+def wilson_interval(successes, trials, confidence=0.95):
+    """Interval for a probability, from how often something happened.
+
+    The probabilities p for which the share that was seen lies within z standard
+    deviations ``(p (1 - p) / trials)^(1/2)`` of p, where z = 1.96 for 95 %. It stays in
+    [0, 1], and has a width even where nothing or everything happened (Wilson, 1927).
+
+    Parameters
+    ----------
+    successes, trials : int or array of int
+        How often it happened, and how often it could have, independently of each
+        other.
+    confidence : float
+        In (0, 1).
+
+    Returns
+    -------
+    tuple of float or numpy.ndarray
+        Lower and upper end, in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If there is no trial, there are more successes than trials, a number is not
+        whole, or `confidence` is not between 0 and 1.
+    """
+    from scipy.special import ndtri
+
+    successes, trials = np.asarray(successes), np.asarray(trials)
+    whole = successes.dtype.kind in "iu" and trials.dtype.kind in "iu"
+    if not whole or (trials < 1).any() or (successes < 0).any():
+        raise ValueError(
+            "successes are whole numbers from 0, trials from 1; got "
+            f"{successes} and {trials}."
+        )
+    if (successes > trials).any():
+        raise ValueError(f"{successes} successes in {trials} trials cannot be.")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence lies between 0 and 1; got {confidence!r}.")
+    share, z = successes / trials, ndtri((1 + confidence) / 2)
+    weight = trials / (trials + z**2)  # the middle leans towards 1/2
+    middle = weight * share + (1 - weight) / 2
+    half = z * weight * np.sqrt(share * (1 - share) / trials + (z / trials / 2) ** 2)
+    return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
+
+
 # --- Copies -----------------------------------------------------------------
 
 
