@@ -1,7 +1,7 @@
 """Positioning: pieces of later aerial photographs, found in the one of 2016.
 
     python benchmarks/positioning.py --table notebooks/tables/positioning.csv
-    python benchmarks/positioning.py --jobs holes --table notebooks/tables/positioning.csv
+    python benchmarks/positioning.py --jobs holes "noise 50"
 
 Pieces of 64 x 64 pixels are cut out of the photographs of 2018 and 2020 at 200 random
 places, damaged by noise or shrunk, and restored or not. The place with the highest
@@ -37,7 +37,8 @@ from tfgen.tiles import fill_depths
 from tfgen.writing import check_path, write_whole
 
 SIDE, PIECES, WITHIN, SQUARE, RESAMPLES = 64, 200, 5, 96, 2000
-HOLE, HOLE_PIECES = 144, 20
+HOLE, HOLE_PIECES, MARGIN = 144, 20, 96
+GREY = 0.299, 0.587, 0.114
 YEARS = 2018, 2020
 JOBS = [f"noise {sigma}" for sigma in (0, 25, 50, 100)]
 JOBS += [f"shrunk {scale}" for scale in (2, 4, 8)] + ["holes"]
@@ -46,7 +47,7 @@ COLUMNS += "lead lead_low lead_high score psnr".split()
 
 
 def load_grey(year):
-    return np.float32(tfgen.load_picture(f"map_{year}") @ [0.299, 0.587, 0.114])
+    return np.float32(tfgen.load_picture(f"map_{year}") @ GREY)
 
 
 def same(image):
@@ -67,18 +68,19 @@ def edges(image):
 
 def correlate(area, pieces):
     """The scores of each piece at each place, as of skimage's `match_template`."""
-    half = pieces.shape[1] // 2
-    moments = (ndimage.uniform_filter(np.float64(x), 2 * half) for x in (area, area**2))
-    mean, square = (
-        moment[half : 1 - half or None, half : 1 - half or None] for moment in moments
-    )
-    spread = 2 * half * np.sqrt(np.maximum(square - mean**2, 1e-9))
+    side = pieces.shape[1]
+    inside = slice(side // 2, 1 - side // 2 or None)
+    moments = (ndimage.uniform_filter(np.float64(x), side) for x in (area, area**2))
+    mean, square = (moment[inside, inside] for moment in moments)
+    spread = np.float32(side * np.sqrt(np.maximum(square - mean**2, 1e-9)))
+    (height, width), (rows, columns) = area.shape, spread.shape
     waves = fft.rfft2(np.float32(area - area.mean()))
     for piece in np.float32(pieces):
         piece = piece - piece.mean()
-        product = waves * np.conj(fft.rfft2(piece, area.shape))
-        match = fft.irfft2(product, area.shape)[: spread.shape[0], : spread.shape[1]]
-        yield match / (spread * max(np.linalg.norm(piece), 1e-3))
+        # `rfft2`, without the rows of zeros and those where the piece does not fit.
+        product = waves * np.conj(fft.fft(fft.rfft(piece, width), height, axis=0))
+        match = fft.irfft(fft.ifft(product, axis=0)[:rows], width)[:, :columns]
+        yield match / spread / np.float32(max(np.linalg.norm(piece), 1e-3))
 
 
 def locate(area, pieces):
@@ -119,63 +121,59 @@ def ways_against_noise(sigma, clean, seed):
     noise = np.random.default_rng(seed).normal(size=clean.shape)
     noisy = clean + np.float32(sigma / 255 * noise)
     ways = {("untouched", "brightness", ""): (noisy, same)}
+    if sigma:
+        for radius in (0.5, 1, 2):
+            filtered = blur(noisy, radius)
+            ways["Gaussian filter", "brightness", radius] = filtered, same
+        for name in ("tv", "wavelet", "dct"):
+            method = CLASSICS["denoise"][name]
+            filtered = np.stack([method(x[..., None], sigma)[..., 0] for x in noisy])
+            ways["classical filter", "brightness", name] = filtered, same
+    restored = {"untouched": noisy}
+    if sigma:
+        network = tfgen.load_pretrained("denoise")
+        restored["network"] = denoise_by_network(network, noisy, sigma)
+        ways["network", "brightness", ""] = restored["network"], same
     for radius in (1, 2):
         both = functools.partial(blur, radius=radius)
         ways["both blurred", "brightness", radius] = noisy, both
-    fine = {wide: functools.partial(detail, wide=wide) for wide in (4, 8)}
-    for wide, both in fine.items():
-        ways["untouched", "detail", wide] = noisy, both
-    ways["untouched", "edges", ""] = noisy, edges
-    if sigma == 0:
-        return ways
-    for radius in (0.5, 1, 2):
-        filtered = blur(noisy, radius)
-        ways["Gaussian filter", "brightness", radius] = filtered, same
-    for name in ("tv", "nlm", "wavelet", "dct"):
-        method = CLASSICS["denoise"][name]
-        filtered = np.stack([method(x[..., None], sigma)[..., 0] for x in noisy])
-        ways["classical", "brightness", name] = filtered, same
-        ways["classical", "edges", name] = filtered, edges
-    network = tfgen.load_pretrained("denoise")
-    restored = denoise_by_network(network, noisy, sigma)
-    ways["network", "brightness", ""] = restored, same
-    ways["network", "edges", ""] = restored, edges
-    for wide, both in fine.items():
-        ways["network", "detail", wide] = restored, both
+    for name, pieces in restored.items():
+        ways[name, "edges", ""] = pieces, edges
+        for wide in (2, 4, 8):
+            ways[name, "detail", wide] = pieces, functools.partial(detail, wide=wide)
     return ways
 
 
-def ways_to_enlarge(scale, clean):
-    """As `ways_against_noise`; what is compared with a shrunk map is shrunk too."""
+def ways_to_enlarge(scale, clean, seed=None):
+    """As `ways_against_noise`; "both shrunk" shrinks and enlarges the map too."""
     small = tfgen.downsample(clean[..., None], scale=scale)["image"].numpy()
-    enlarged = enlarge_all(small, scale)
-
-    def shrink(image, then=same):
-        if image.ndim == 2:  # the map
-            image = tfgen.downsample(image[None, ..., None], scale=scale)["image"]
-            image = enlarge_all(image, scale)[0]
-        return then(image)
-
     nearest = small.repeat(scale, axis=1).repeat(scale, axis=2)[..., 0]
+    enlarged = enlarge_all(small, scale)
     restored = {"network": upscale(small, scale, "upscale_x4")}
     if scale > 2:
         restored["sharp network"] = upscale(small, scale, "upscale_x4_sharp")
     ways = {
         ("untouched", "brightness", ""): (nearest, same),
         ("bicubic", "brightness", ""): (enlarged, same),
-        ("both shrunk", "brightness", ""): (enlarged, shrink),
-        ("both shrunk", "edges", ""): (enlarged, functools.partial(shrink, then=edges)),
+        **{(name, "brightness", ""): (x, same) for name, x in restored.items()},
     }
-    for name, pieces in restored.items():
-        ways[name, "brightness", ""] = pieces, same
-        ways[name, "edges", ""] = pieces, edges
-    for wide in (4, 8):
-        fine = functools.partial(detail, wide=wide)
-        both = functools.partial(shrink, then=fine)
-        ways["both shrunk", "detail", wide] = enlarged, both
+    shrink = functools.partial(shrink_map, scale=scale)
+    ways["both shrunk", "brightness", ""] = enlarged, shrink
+    for wide in (4, 8, 16):
+        both = functools.partial(detail, wide=wide)
         for name, pieces in restored.items():
-            ways[name, "detail", wide] = pieces, fine
+            ways[name, "detail", wide] = pieces, both
+        both = functools.partial(shrink_map, scale=scale, then=both)
+        ways["both shrunk", "detail", wide] = enlarged, both
     return ways
+
+
+def shrink_map(image, scale, then=same):
+    """Shrink and enlarge the map; pieces, (n, height, width), are so already."""
+    if image.ndim == 2:
+        image = tfgen.downsample(image[None, ..., None], scale=scale)["image"]
+        (image,) = enlarge_all(image.numpy(), scale)
+    return then(image)
 
 
 def upscale(small, scale, name):
@@ -191,109 +189,105 @@ def upscale(small, scale, name):
 
 
 def run_pieces(job, seed):
+    """The rows of the table."""
     kind, level = job.split()
-    area = load_grey(2016)
-    rng = np.random.default_rng(seed)
+    damages = {"noise": ways_against_noise, "shrunk": ways_to_enlarge}
+    area, rng = load_grey(2016), np.random.default_rng(seed)
     places = np.stack([rng.integers(0, n - SIDE + 1, PIECES) for n in area.shape], 1)
     squares = (places + SIDE // 2) // SQUARE @ [1000, 1]
-    found, scores, decibels = {}, {}, {}
+    results = {}
     for year in YEARS:
         photo = load_grey(year)
         clean = np.stack([photo[y : y + SIDE, x : x + SIDE] for y, x in places])
-        if kind == "noise":
-            ways = ways_against_noise(int(level), clean, seed + year)
-        else:
-            ways = ways_to_enlarge(int(level), clean)
-        for way, (pieces, both) in ways.items():
-            best, score = locate(both(area), both(pieces))
-            distance = np.linalg.norm(best - places, axis=1)
-            found[year, *way] = distance <= WITHIN
-            scores[year, *way] = np.median(score)
-            psnr = tfgen.psnr(clean[..., None], np.clip(pieces, 0, 1)[..., None])
-            decibels[year, *way] = psnr.mean()
+        ways = damages[kind](int(level), clean, seed + year)
+        results[year] = judge(ways, clean, area, places)
     for year, other in (YEARS, YEARS[::-1]):
-        rows = {}
-        for *way, setting in ways:
-            known = rows.setdefault(tuple(way), setting)
-            if found[other, *way, setting].mean() > found[other, *way, known].mean():
-                rows[tuple(way)] = setting
-        keys = [(year, *way, setting) for way, setting in rows.items()]
-        yield from summarise(
-            job, keys, [found[k] for k in keys], squares, scores, decibels
-        )
+        best = choose(results[other])
+        chosen = {key: results[year][key] for key in best}
+        yield from summarise(job, year, chosen, squares)
 
 
-def summarise(job, keys, found, clusters, scores, decibels):
-    found = np.stack(found).astype(float)
-    means = resample(clusters, found, np.random.default_rng(0))
-    for values in zip(keys, found, means.T, strict=True):
-        (year, *way), mine, shares = values
-        leads = shares - means[:, 0]
-        figures = [mine.mean(), *np.percentile(shares, (2.5, 97.5))]
-        figures += [(mine - found[0]).mean(), *np.percentile(leads, (2.5, 97.5))]
-        figures += [scores[year, *way]]
-        yield [
-            job,
-            year,
-            *way,
-            len(mine),
-            *(f"{x:.3f}" for x in figures),
-            f"{decibels[year, *way]:.2f}",
-        ]
+def judge(ways, clean, area, places):
+    """For each way: which pieces are found, the median score and the mean PSNR."""
+    results = {}
+    for key, (pieces, both) in ways.items():
+        best, scores = locate(both(area), both(pieces))
+        found = np.linalg.norm(best - places, axis=1) <= WITHIN
+        pairs = clean[..., None], np.clip(pieces, 0, 1)[..., None]
+        results[key] = found, np.median(scores), tfgen.psnr(*pairs).mean()
+    return results
+
+
+def choose(results):
+    """Of each way the setting with most pieces found."""
+    best = {}
+    for *way, setting in results:
+        known = best.setdefault(tuple(way), setting)
+        if results[*way, setting][0].sum() > results[*way, known][0].sum():
+            best[tuple(way)] = setting
+    return [(*way, setting) for way, setting in best.items()]
+
+
+def summarise(job, year, results, clusters):
+    """A row for each way, with intervals; the leads are over the first one."""
+    found = np.array([result[0] for result in results.values()], float)
+    shares = resample(clusters, found, np.random.default_rng(0))
+    leads = shares - shares[:, :1]
+    for index, (key, (_, score, psnr)) in enumerate(results.items()):
+        figures = [found[index].mean(), *np.percentile(shares[:, index], (2.5, 97.5))]
+        figures += [found[index].mean() - found[0].mean()]
+        figures += [*np.percentile(leads[:, index], (2.5, 97.5)), score]
+        rounded = *(f"{x:.3f}" for x in figures), f"{psnr:.2f}"
+        yield [job, year, *key, found.shape[1], *rounded]
 
 
 def run_holes(job, seed):
-    """Twelve holes, one in each of 3 x 4 equal fields."""
+    """The same for twelve holes, one in each of 3 x 4 equal fields."""
     area, year = load_grey(2016), YEARS[-1]
     photo, rng = tfgen.load_picture(f"map_{year}"), np.random.default_rng(seed)
     fields = np.array(photo.shape[:2]) // (3, 4)
-    tops = np.argwhere(np.ones((3, 4))) * fields
-    tops += rng.integers(0, fields - HOLE + 1, tops.shape)
-    inner = rng.integers(0, HOLE - SIDE + 1, (len(tops), HOLE_PIECES, 2))
-    network = tfgen.load_pretrained("inpaint").restore
-    fills = {
-        "true": lambda image, mask: image,
-        "smooth": lambda image, mask: fill_depths(
-            image * (1 - mask), mask, sight=0
-        )[0],
-        "network": lambda image, mask: network(image * (1 - mask), mask=mask),
-        "network, then patches": lambda image, mask: tfgen.fill_patches(
-            network(image * (1 - mask), mask=mask), mask, deeper=16
-        ),
-        "patches": lambda image, mask: tfgen.fill_patches(image * (1 - mask), mask),
-    }
+    corners = np.argwhere(np.ones((3, 4))) * fields
+    corners += rng.integers(0, fields - HOLE + 1, corners.shape)
+    inner = rng.integers(0, HOLE - SIDE + 1, (len(corners), HOLE_PIECES, 2))
+    pieces = {}
+    for corner, places in zip(corners, inner, strict=True):
+        for name, filled in fill_hole(photo, corner).items():
+            grey = np.float32(filled @ GREY)
+            cut = [grey[y : y + SIDE, x : x + SIDE] for y, x in places]
+            pieces.setdefault(name, []).extend(cut)
     comparisons = {
         ("brightness", ""): same,
         ("detail", 4): functools.partial(detail, wide=4),
         ("edges", ""): edges,
     }
-    pieces = {}
-    for (top, left), corners in zip(tops, inner, strict=True):
-        near = slice(max(0, top - 96), top + HOLE + 96), slice(
-            max(0, left - 96), left + HOLE + 96
-        )
-        mask = np.zeros((*photo.shape[:2], 1), np.float32)
-        mask[top : top + HOLE, left : left + HOLE] = 1
-        for name, fill in fills.items():
-            filled = np.array(photo)
-            filled[near] = fill(photo[near], mask[near])
-            grey = np.float32(filled @ [0.299, 0.587, 0.114])
-            pieces.setdefault(name, []).extend(
-                grey[y : y + SIDE, x : x + SIDE] for y, x in corners + (top, left)
-            )
-    places = (inner + tops[:, None]).reshape(-1, 2)
-    holes = np.arange(len(tops)).repeat(HOLE_PIECES)
-    found, scores, decibels = {}, {}, {}
-    for name, images in pieces.items():
-        psnr = tfgen.psnr(np.stack(pieces["true"])[..., None], np.stack(images)[..., None])
-        for way, both in comparisons.items():
-            best, score = locate(both(area), both(np.stack(images)))
-            key = year, name, *way
-            found[key] = np.linalg.norm(best - places, axis=1) <= WITHIN
-            scores[key] = np.median(score)
-            decibels[key] = psnr.mean()
-    keys = list(found)
-    yield from summarise(job, keys, list(found.values()), holes, scores, decibels)
+    pieces = {name: np.stack(images) for name, images in pieces.items()}
+    ways = {
+        (name, *way): (images, both)
+        for way, both in comparisons.items()
+        for name, images in pieces.items()
+    }
+    places = (corners[:, None] + inner).reshape(-1, 2)
+    results = judge(ways, pieces["true"], area, places)
+    holes = np.arange(len(corners)).repeat(HOLE_PIECES)
+    yield from summarise(job, year, results, holes)
+
+
+def fill_hole(photo, corner):
+    """What lies in the hole, (HOLE, HOLE, 3), and what is put there."""
+    top, left = np.minimum(corner, MARGIN)  # what is known around it
+    near = tuple(slice(max(0, x - MARGIN), x + HOLE + MARGIN) for x in corner)
+    image = photo[near]
+    mask = np.zeros((*image.shape[:2], 1), np.float32)
+    mask[top : top + HOLE, left : left + HOLE] = 1
+    damaged = image * (1 - mask)
+    filled = {
+        "true": image,
+        "smooth": fill_depths(damaged, mask, sight=0)[0],
+        "network": tfgen.load_pretrained("inpaint").restore(damaged, mask=mask),
+        "patches": tfgen.fill_patches(damaged, mask),
+    }
+    hole = slice(top, top + HOLE), slice(left, left + HOLE)
+    return {name: image[hole] for name, image in filled.items()}
 
 
 def main():
