@@ -12,10 +12,10 @@ SIGMA = 20
 
 
 def draw_scene(height, width, channels=1, seed=0):
-    """A cloudy picture, as smooth as things are, from 0.2 to 0.8."""
+    """A cloudy picture, as smooth as things are, from 0.05 to 0.95."""
     noise = np.random.default_rng(seed).standard_normal((height, width, channels))
     scene = ndimage.gaussian_filter(noise, (3, 3, 0))
-    return np.float32(0.5 + 0.3 * scene / np.abs(scene).max())
+    return np.float32(0.5 + 0.45 * scene / np.abs(scene).max())
 
 
 def add_noise(films, seed=1):

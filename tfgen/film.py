@@ -17,11 +17,11 @@ from .restoration import Restorer
 from .tiles import as_batch, check_sigma, estimate_noise
 
 LOOKED_AT = 8  # frames, from which the noise of a film is estimated
-CUT = 0.1  # of a neighbour: if less of it fits, it is from another scene
+CUT = 0.3  # of a neighbour: if less of it fits, it is from another scene
 SMALLEST = 16  # pixels of a side, at half size, to look for motion
 WINDOW = 7  # pixels, whose differences are averaged
 TOLERANCE = 0.9  # of sigma: from which difference of restored frames on none is used
-STILL = 0.2  # of sigma: what motion must explain
+STILL = 0.12  # of sigma: what motion must explain
 RADIUS = 11  # pixels at half size, that move together
 
 
@@ -37,8 +37,10 @@ def restore_film(frames, network, *, sigma=None, neighbors=2):
         Removes noise from one frame: ``load_pretrained("denoise_color")``, or a
         function of the frame and sigma.
     sigma : float, optional
-        Standard deviation of the noise where white is 255. Without it the first frames
-        are looked at (`estimate_noise`), once for all.
+        Standard deviation of the noise where white is 255. Without it the first eight
+        frames are looked at (`estimate_noise`), once for all: give it for a film that
+        begins in black. It also says how much frames may differ: give 5 to 10 for a
+        blind network and a compressed film, whose errors are no white noise.
     neighbors : int
         How many frames before and after a frame help; with 0 each is restored alone.
 
@@ -64,7 +66,7 @@ def restore_film(frames, network, *, sigma=None, neighbors=2):
 def as_function(network):
     """A function of a frame and its sigma."""
     if not isinstance(network, Restorer):
-        return network
+        return lambda frame, sigma: np.asarray(network(frame, sigma), np.float32)
     told = "sigma" in network.network.input
 
     def restore(frame, sigma):
