@@ -18,12 +18,14 @@ FORBIDDEN = {"tests", "notebooks", "benchmarks", "IPython", "pytest"}
 MODELS = {"gan", "vae", "diffusion", "unet", "restoration", "defects", "srgan"}
 ROOMS = {  # each folder and file of the package, and the others that it may import
     "__init__": {
-        *("data", "filling", "measures", "muon", "plot", "prior", "tiles", "weights"),
+        *("data", "filling", "film", "measures", "muon", "plot", "prior", "tiles"),
+        "weights",
         *MODELS,
     },
     "__main__": {"commands"},
     "commands": {
-        *("data", "filling", "images", "measures", "tiles", "weights", "writing"),
+        *("data", "filling", "film", "images", "measures", "tiles", "weights"),
+        "writing",
         *MODELS,
     },
     "weights": {"data", "measures", *MODELS},
@@ -35,6 +37,7 @@ ROOMS = {  # each folder and file of the package, and the others that it may imp
     "defects": {"checks", "model", "restoration", "tiles"},  # its residual blocks
     "srgan": {"checks", "model", "restoration"},  # one loss more for a `Restorer`
     "filling": {"checks", "tiles"},
+    "film": {"checks", "restoration", "tiles"},
     "prior": {"checks", "diffusion", "restoration", "tiles"},
     "tiles": {"checks"},
     "muon": set(),

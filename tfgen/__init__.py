@@ -48,6 +48,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         velocity_target,
     )
     from tfgen.filling import fill_patches
+    from tfgen.film import restore_film
     from tfgen.gan import (
         GAN,
         build_discriminator,
