@@ -218,7 +218,7 @@ def test_what_the_film_tells_of_itself_is_kept(here):
     with av.open("a.mkv") as source, av.open("b.mkv", "w") as target:
         copies = [target.add_stream_from_template(s) for s in source.streams]
         target.metadata["title"] = "Frühling"
-        copies[1].metadata = {"language": "fre"}
+        copies[1].metadata["language"] = "fre"
         target.set_chapters([{**chapter, "metadata": {"title": "One"}}])
         for packet in source.demux():
             if packet.size:
@@ -488,7 +488,6 @@ def test_damage_in_the_middle(film, capsys, length):
     time = break_film(5, length)
     assert restore("film.mp4 -o out.mp4 --strength 0") == 1
     printed = capsys.readouterr()
-    assert "12 frames" in printed.out or "frames" in printed.out
     assert printed.err.startswith("error: film.mp4 is damaged or cut off at 0:0")
     assert printed.err.endswith("What could be read is in out.mp4.\n")
     assert printed.err.count("\n") == 1

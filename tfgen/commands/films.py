@@ -189,7 +189,7 @@ class Writer:
         self.stream = self.target.add_stream(
             self.codec, rate=film.rate, options=QUALITY[self.codec]
         )
-        self.stream.metadata = dict(source.metadata)
+        self.stream.metadata.update(source.metadata)
         context = self.stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, self.pixels
         context.time_base = source.time_base  # so that no time stamp is rounded
@@ -224,7 +224,7 @@ class Writer:
                 ) from None
             self.note(f"left out: {stream.type} ({name})")
             return
-        copy.metadata = dict(stream.metadata)
+        copy.metadata.update(stream.metadata)
         copy.disposition = stream.disposition
         self.copies[stream.index] = copy
 

@@ -146,16 +146,18 @@ class Film:
             except FFmpegError:  # the end of what can be told apart
                 self.damages.append(time)
                 packet = None
-            if packet is not None and packet.pts is not None:
-                length = (packet.pts + (packet.duration or 0)) * packet.time_base
-                end = max(end, float(length))
-            if packet is not None and packet.stream is not self.video:
-                if packet.size:
+            if packet is not None:
+                if packet.size == 0:  # what PyAV adds at the end
+                    continue
+                if packet.pts is not None:
+                    length = (packet.pts + (packet.duration or 0)) * packet.time_base
+                    end = max(end, float(length))
+                if packet.stream is not self.video:
                     self.others.append(packet)
-                continue
+                    continue
+                read += 1
             try:
                 frames = self.video.decode(packet)
-                read += packet is not None and packet.size > 0
             except FFmpegError:
                 frames = ()
                 self.damages.append(time)
