@@ -139,6 +139,8 @@ def test_films_of_rgb_and_of_grey(here):
     write_film(Path("rgb.mkv"), frames, codec="ffv1", pixels="bgr0")
     np.testing.assert_allclose(read_all("rgb.mkv"), frames / 255, atol=1e-3)
     write_film(Path("grey.mkv"), frames, codec="ffv1", pixels="gray")
+    luma = np.repeat(frames @ [0.299, 0.587, 0.114], 3).reshape(frames.shape) / 255
+    np.testing.assert_allclose(read_all("grey.mkv"), luma, atol=0.01)
     for name, atol in (("rgb", 3), ("grey", 3)):
         assert restore(f"{name}.mkv -o {name}.mp4 --strength 0") == 0
         before, after = read_all(f"{name}.mkv"), read_all(f"{name}.mp4")
@@ -180,7 +182,7 @@ def test_the_noise_is_estimated_once(film, monkeypatch, capsys, task):
     assert capsys.readouterr().out.endswith(expected)
 
 
-STAMPS = [0, 1001, 2002, 5000, 5001, 9000, 9100, 30000, 30030, 30031, 40000, 90000]
+STAMPS = [0, 1001, 2002, 5000, 5050, 9000, 9100, 30000, 30050, 30100, 40000, 90000]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +196,21 @@ def test_time_stamps_are_kept(here, name, out, base):
     before, after = read_times(name), read_times(out)
     assert [time for time, _ in after] == [time for time, _ in before]
     assert len({time for time, _ in after}) == COUNT
-    assert abs(before[-1][1] - after[-1][1]) <= Fraction(1, 25)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov"])
+def test_the_last_picture_lasts_as_long(here, ending):
+    def prepare(stream):
+        stream.codec_context.options = {"bf": "0"}
+
+    def tag(frame):
+        frame.duration = 50 if frame.pts == COUNT - 1 else 1
+
+    name = f"a.{ending}"
+    write_film(Path(name), make_frames(COUNT), prepare=prepare, tag=tag)
+    assert restore(f"{name} -o b.{ending}") == 0
+    before, after = read_times(name), read_times(f"b.{ending}")
+    assert before == after and after[-1] == (Fraction(11, 25), 2)
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv", "mov"])
@@ -204,8 +220,11 @@ def test_sound_and_subtitles_are_copied(here, ending):
     write_film(Path(f"a.{ending}"), make_frames(COUNT), sound=1.5, subtitles=texts)
     assert restore(f"a.{ending} -o b.{ending}") == 0
     for kind in ("audio", "subtitles"):
-        before = read_packets(f"a.{ending}", kind)
-        assert len(before) > 1 and read_packets(f"b.{ending}", kind) == before
+        before, after = (
+            [packet for packet in read_packets(name, kind) if packet[2] != b"\0\0"]
+            for name in (f"a.{ending}", f"b.{ending}")
+        )
+        assert len(before) > 1 and after == before
     with av.open(f"b.{ending}") as film:  # in the order of time, as far as it can be
         packets = [p for p in film.demux() if p.size and p.stream.type != "subtitle"]
         kinds = [packet.stream.type for packet in packets]
@@ -256,7 +275,7 @@ def test_sound_without_good_time_stamps(film, capsys, monkeypatch, ending, missi
             packet.dts = packet.pts = None if missing else 1024
 
     shuffle_sound(monkeypatch, change)
-    assert restore(f"film.mp4 -o out.{ending}") == 0
+    assert restore(f"film.mp4 -o out.{ending} --task denoise --sigma 5") == 0
     after = read_packets(f"out.{ending}", "audio")
     assert [raw for *_, raw in after] == [raw for *_, raw in before]
     for (one, *_), (other, *_) in zip(before, after, strict=True):
@@ -291,8 +310,8 @@ def test_films_are_turned_upright(here, angle, mirrored):
     assert abs(image - read_all("b.mp4")[0]).mean() < 0.02
     corners = image[[2, 2, -3, -3], [2, -3, 2, -3], 0] * 255
     turned = quadrants[0, ..., 0]
-    # FFmpeg's angle is counter-clockwise; it mirrors before it turns.
-    turned = np.rot90(turned[:, ::-1] if mirrored else turned, angle // 90)
+    turned = np.rot90(turned, angle // 90)  # counter-clockwise; mirrored afterwards
+    turned = turned[:, ::-1] if mirrored else turned
     np.testing.assert_allclose(corners, turned[[2, 2, -3, -3], [2, -3, 2, -3]], atol=12)
     with av.open("b.mp4") as film:
         frame, stream = next(film.decode(video=0)), film.streams.video[0]
@@ -375,9 +394,7 @@ def test_subtitles_that_a_file_cannot_hold(here, capsys):
     write_film(Path("a.mkv"), make_frames(3), subtitles=[(0, 100, "one")])
     assert restore("a.mkv -o b.mp4") == 0
     printed = capsys.readouterr().err
-    assert (
-        printed.startswith("note: a.mkv: left out: subtitle (") and "subrip" in printed
-    )
+    assert printed == "note: a.mkv: left out: subtitle (srt)\n"
 
 
 @pytest.mark.parametrize("name", ["a b.mp4", "100%03d.mp4", "日本 ü.mp4", "a:b.mp4"])
@@ -444,10 +461,12 @@ def test_bad_films(film, fails):
             if packet.size:
                 packet.stream = copy
                 target.mux(packet)
-    with av.open("none.mkv", "w", format="matroska") as target:
-        stream = target.add_stream("libx264", rate=25)
-        stream.width, stream.height = SIZE
-        target.start_encoding()
+    with av.open("film.mp4") as source, av.open("none.mp4", "w") as target:
+        copies = [target.add_stream_from_template(s) for s in source.streams]
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.size:
+                packet.stream = copies[1]
+                target.mux(packet)
     os.mkdir("folder.mp4")
     for name, expected in {
         "text.mp4": "no film, or cut off: Invalid data",
@@ -458,14 +477,16 @@ def test_bad_films(film, fails):
         "picture.mp4": "it is a picture or text, no film.",
         "photo.jpg": "it is a picture or text, no film.",
         "sound.mp4": "it has no moving pictures.",
-        "none.mkv": "no picture of it can be read.",
+        "none.mp4": "no picture of it can be read.",
         "missing.mp4": "No such file",
         "folder.mp4": "",
     }.items():
         fails(f"restore {name} -o out.mp4", expected)
-        if name not in ("none.mkv", "folder.mp4"):
+        if name not in ("none.mp4", "folder.mp4"):
             with pytest.raises(ValueError, match="Cannot read"):
                 next(films.read_film(name))
+    line = "restore none.mp4 -o out.mp4 --task denoise --sigma 5"
+    fails(line, "Cannot read none.mp4: it has no pictures.")
 
 
 def break_film(start, length):

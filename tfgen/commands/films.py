@@ -27,8 +27,8 @@ CONTAINERS = {  # FFmpeg's names of what an extension stands for, and of an enco
     ".mkv": ("matroska", "libx264"),
     ".webm": ("webm", "libvpx-vp9"),
 }
-QUALITY = {  # nearly without visible loss
-    "libx264": {"crf": "16"},
+QUALITY = {  # nearly without visible loss; x264 in the order of time, without B-frames
+    "libx264": {"crf": "16", "bf": "0"},
     "libvpx-vp9": {"crf": "18", "cpu-used": "4", "row-mt": "1"},
 }
 PIXELS = [  # each with colours of a quarter, half and all of the resolution
@@ -124,7 +124,7 @@ class Writer:
         self.film, self.path = film, files.output
         form, self.codec = CONTAINERS[Path(files.output).suffix.lower()]
         self.target = av.open(file, "w", format=form)
-        self.frames = collections.deque()  # read, but not written
+        self.frames = collections.deque()  # time stamps of those read, but not written
         self.noted = set()
         self.stream, self.copies, self.ends = None, {}, {}
         self.last = None  # time stamp of a picture
@@ -171,6 +171,7 @@ class Writer:
         film, source = self.film, self.film.video
         self.size = frame.width, frame.height
         self.colours = films.find_colours(frame)
+        self.step = max(1, round(1 / (film.rate * source.time_base)))
         width, height = self.size[::-1] if films.is_turned(frame) else self.size
         known = {form.name for form in Codec(self.codec, "w").video_formats}
         pixels = [form for form in PIXELS if form in known]
@@ -229,24 +230,27 @@ class Writer:
         self.copies[stream.index] = copy
 
     def stamp(self, frame):
-        """When a frame is shown and how long, the time stamp repaired if need be."""
-        base = self.film.video.time_base
-        step = max(1, round(1 / (self.film.rate * base)))
+        """When a frame is shown, repaired if need be."""
         time, last = frame.pts, self.last
         if last is None:
             self.last = time or 0
         else:
             good = time is not None and time > last
-            self.last = time if good else last + step
+            self.last = time if good else last + self.step
         if time != self.last:
             self.note("time stamps of its pictures were missing or went back")
-        return self.last, frame.duration or step
+        return self.last
 
     def write(self, image):
         """Encode the next picture, and copy what was read beside it."""
         frame = films.to_frame(image, self.pixels, self.colours)
-        frame.pts, frame.duration = self.frames.popleft()
-        frame.time_base = self.film.video.time_base
+        video, frame.pts = self.film.video, self.frames.popleft()
+        if self.frames:
+            end = self.frames[0]
+        else:  # the last one, since there is always one more that waits
+            end = (video.start_time or 0) + (video.duration or 0)
+        frame.duration = end - frame.pts if end > frame.pts else self.step
+        frame.time_base = video.time_base
         context = self.stream.codec_context
         frame.color_range, frame.colorspace = context.color_range, context.colorspace
         self.mux(self.stream.encode(frame))
@@ -255,7 +259,9 @@ class Writer:
     def copy_packets(self):
         for packet in self.film.others:
             copy = self.copies.get(packet.stream.index)
-            if copy is not None:
+            # The empty texts of an .mp4 are written anew, between the others.
+            empty = packet.size == 2 and packet.stream.name == "mov_text"
+            if copy is not None and not empty:
                 self.copy(packet, copy)
         self.film.others.clear()
 

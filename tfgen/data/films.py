@@ -162,7 +162,8 @@ class Film:
                 frames = ()
                 self.damages.append(time)
             for frame in frames:
-                time = time if frame.time is None else frame.time
+                if frame.pts is not None:
+                    time = float(frame.pts * self.video.time_base)
                 if frame.is_corrupt:
                     self.damages.append(time)
                 yield frame
@@ -212,6 +213,7 @@ def find_colours(frame):
         space = BT709
     name = frame.format.name
     full = frame.color_range == FULL or name.startswith("yuvj")
+    full |= name.startswith("gray") and frame.color_range != LIMITED
     return *WEIGHTS.get(space, (0.299, 0.114)), full
 
 
