@@ -37,6 +37,7 @@ PIXELS = [  # each with colours of a quarter, half and all of the resolution
 ]
 TASKS = "photo", "denoise"
 SAMPLES = 5  # frames, from which the noise is estimated
+LEAST = 5  # of sigma, for the task photo: how much frames differ by compression alone
 OF_THE_FILE = "major_brand", "minor_version", "compatible_brands", "encoder", "rotate"
 
 
@@ -65,7 +66,8 @@ def restore_file(job, files, force):
             images, restored = collections.deque(), 0
             progress = Progress(film.expected, "frame")
             for after in restore_film(writer.read(images), restore, sigma=sigma):
-                after = job.adjust(images.popleft(), after)
+                # A copy: what was restored is looked at again for the next frames.
+                after = job.adjust(images.popleft(), after.copy())
                 writer.write(after)
                 restored += 1
                 progress.step()
@@ -111,9 +113,10 @@ def find_sigma(job, path):
         raise ValueError(f"Cannot read {path}: no picture of it can be read.")
     levels = [estimate_noise(image[None])[0] for image in images]
     sigma = float(np.median(levels))
-    if job.task == "denoise":
-        sigma = networks.check_sigma(sigma)
-    return sigma, f", sigma {sigma:.1f} (estimated from {len(images)} frames)"
+    found = f", sigma {sigma:.1f} (estimated from {len(images)} frames)"
+    if job.task == "photo":  # the network is not told, the search for neighbours is
+        return max(sigma, LEAST), found
+    return networks.check_sigma(sigma), found
 
 
 class Writer:
