@@ -11,15 +11,18 @@ import collections
 import itertools
 
 import numpy as np
+
 from .checks import require
 from .restoration import Restorer
-from .tiles import check_sigma, estimate_noise
+from .tiles import as_batch, check_sigma, estimate_noise
 
 LOOKED_AT = 8  # frames, from which the noise of a film is estimated
-CUT = 0.1  # of a neighbour: if less of it fits, it is from another scene
+CUT = 0.3  # of a neighbour: if less of it fits, it is from another scene
 SMALLEST = 16  # pixels of a side, at half size, to look for motion
 WINDOW = 7  # pixels, whose differences are averaged
-TOLERANCE = 0.6  # of sigma: from which difference of restored frames on none is used
+TOLERANCE = 0.9  # of sigma: from which difference of restored frames on none is used
+STILL = 0.12  # of sigma: what motion must explain
+RADIUS = 11  # pixels at half size, that move together
 
 
 def restore_film(frames, network, *, sigma=None, neighbors=2):
@@ -34,8 +37,10 @@ def restore_film(frames, network, *, sigma=None, neighbors=2):
         Removes noise from one frame: ``load_pretrained("denoise_color")``, or a
         function of the frame and sigma.
     sigma : float, optional
-        Standard deviation of the noise where white is 255. Without it the first frames
-        are looked at (`estimate_noise`), once for all.
+        Standard deviation of the noise where white is 255. Without it the first eight
+        frames are looked at (`estimate_noise`), once for all: give it for a film that
+        begins in black. It also says how much frames may differ: give 5 to 10 for a
+        blind network and a compressed film, whose errors are no white noise.
     neighbors : int
         How many frames before and after a frame help; with 0 each is restored alone.
 
@@ -61,18 +66,23 @@ def restore_film(frames, network, *, sigma=None, neighbors=2):
 def as_function(network):
     """A function of a frame and its sigma."""
     if not isinstance(network, Restorer):
-        return network
-    if "sigma" in network.network.input:
-        return lambda frame, sigma: network.restore(frame, sigma=sigma)
-    return lambda frame, sigma: network.restore(frame)
+        return lambda frame, sigma: np.asarray(network(frame, sigma), np.float32)
+    told = "sigma" in network.network.input
+
+    def restore(frame, sigma):
+        return network.restore(frame, **({"sigma": sigma} if told else {}))
+
+    return restore
 
 
 def run(frames, restore, sigma, neighbors):
+    """Yield the restored frames of a film."""
+    frames = checked(frames)
     if sigma is None:
         first = list(itertools.islice(frames, LOOKED_AT))
         if not first:
             return
-        sigma = float(np.median([estimate_noise(frame[None]) for frame in first]))
+        sigma = float(np.median(estimate_noise(np.stack(first))))
         frames = itertools.chain(first, frames)
     pairs = ((frame, restore(frame, sigma)) for frame in frames)
     for (frame, once), around in with_neighbors(pairs, neighbors):
@@ -81,8 +91,23 @@ def run(frames, restore, sigma, neighbors):
             yield once
             continue
         level = np.sqrt(rest.mean())
+        # Where more noise is left than on average, the first result takes its place.
         even = once + np.minimum(level / np.sqrt(rest), 1) * (mean - once)
-        yield restore(even, sigma * level)
+        yield restore(even, sigma * float(level))
+
+
+def checked(frames):
+    """The frames as float32, or ValueError at the first that does not fit."""
+    shape = None
+    for index, frame in enumerate(frames):
+        frame = np.asarray(frame)
+        shape = shape or frame.shape
+        require(
+            frame.ndim == 3 and frame.shape == shape,
+            "Frames are (height, width, channels), all of one shape; number "
+            f"{index} has {frame.shape}, the first one {shape}.",
+        )
+        yield as_batch(frame)[0]
 
 
 def with_neighbors(items, reach):
@@ -102,8 +127,9 @@ def average(frame, once, around, sigma):
     variance of the noise that is left, (height, width, 1)."""
     total, weights, squares = frame.copy(), 1.0, 1.0
     for other, other_once in around:
-        motion = find_motion(once, other_once)
-        weight = agreement(once, move(other_once, motion, order=1), sigma)
+        motion, error = find_motion(once, other_once, sigma)
+        limit = (TOLERANCE * max(sigma, 1) / 255) ** 2
+        weight = np.clip(1 - error / limit, 0, 1)[..., None]
         if weight.mean() < CUT:
             continue
         total += weight * move(other, motion)
@@ -113,15 +139,39 @@ def average(frame, once, around, sigma):
     return total / weights, rest
 
 
-def find_motion(image, other):
-    """Where the things of an image are in another: (2, height, width), rows and columns
-    to go, by the optical flow of skimage (Le Besnerais and Champagnat, 2005)."""
+def find_motion(image, other, sigma):
+    """Where the things of a restored frame are in another, (2, height, width), rows and
+    columns to go; and the squared error of the frame that is so predicted.
+
+    A thing that may stand still does so: otherwise the errors of the motion make still
+    things tremble.
+    """
+    still = compare(image, other)
+    motion = optical_flow(image, other)
+    moved = compare(image, move(other, motion, order=1))
+    moves = still > moved + (STILL * sigma / 255) ** 2
+    return moves * motion, np.where(moves, moved, still)
+
+
+def compare(image, other):
+    """The mean squared difference around each pixel, (height, width)."""
+    from scipy import ndimage
+
+    squares = np.mean((image - other) ** 2, axis=-1)
+    return ndimage.uniform_filter(squares, WINDOW, mode="nearest")
+
+
+def optical_flow(image, other):
+    """The motion at half the size (Le Besnerais and Champagnat, "Dense optical flow by
+    iterative local window registration", 2005)."""
     from skimage import registration
 
     small, other = (halve(x.mean(axis=-1)) for x in (image, other))
     if min(small.shape) < SMALLEST:
         return np.zeros((2, *image.shape[:2]), np.float32)
-    flow = registration.optical_flow_ilk(small, other, num_warp=3, dtype=np.float32)
+    flow = registration.optical_flow_ilk(
+        small, other, radius=RADIUS, num_warp=3, dtype=np.float32
+    )
     flow = 2 * flow.repeat(2, axis=1).repeat(2, axis=2)
     return flow[:, : image.shape[0], : image.shape[1]]
 
@@ -143,13 +193,3 @@ def move(image, motion, order=3):
         for channel in np.moveaxis(image, -1, 0)
     ]
     return np.stack(channels, axis=-1)
-
-
-def agreement(once, other, sigma):
-    """1 where two restored frames show the same, 0 where they do not."""
-    from scipy import ndimage
-
-    squares = np.mean((once - other) ** 2, axis=-1)
-    squares = ndimage.uniform_filter(squares, WINDOW, mode="nearest")
-    limit = (TOLERANCE * max(sigma, 1) / 255) ** 2
-    return np.clip(1 - squares / limit, 0, 1)[..., None]

@@ -56,6 +56,40 @@ def ssim(images, restored, *, luma=False, border=0):
     return tf.image.ssim(images, restored, 1.0).numpy()
 
 
+def flicker(frames, clean, still=2.0):
+    """How much a film changes where nothing moves: 0 if it does not flicker.
+
+    The mean absolute difference of consecutive frames, over the pixels in which the
+    clean film changes by at most `still` from the one frame to the next.
+
+    Parameters
+    ----------
+    frames, clean : array, (n, height, width, channels)
+        At least two frames in [0, 1], equally shaped. Of a film without a clean
+        version, give a restored one as `clean`, the same for all that are compared:
+        it only tells what stands still.
+    still : float
+        The largest change of any channel, at least 0, where white is 255.
+
+    Returns
+    -------
+    float
+        Where white is 255.
+
+    Raises
+    ------
+    ValueError
+        As for `psnr`; for fewer than two frames, or if everything moves.
+    """
+    frames, clean = _comparable(frames, clean, False, 0)
+    if len(frames) < 2:
+        raise ValueError("Flicker is a change: at least two frames are needed.")
+    calm = 255 * np.abs(np.diff(clean, axis=0)).max(axis=-1) <= still
+    if not calm.any():
+        raise ValueError(f"No pixel of the clean film changes by at most {still}.")
+    return 255 * float(np.abs(np.diff(frames, axis=0)).mean(axis=-1)[calm].mean())
+
+
 def _comparable(images, restored, luma, border):
     """Two checked sets of images, reduced to what is to be compared."""
     images, restored = (
