@@ -182,6 +182,24 @@ def test_the_noise_is_estimated_once(film, monkeypatch, capsys, task):
     assert capsys.readouterr().out.endswith(expected)
 
 
+def test_less_of_a_restoration(film, monkeypatch):
+    """What is mixed with the film is not what helps to restore the next frames."""
+    written, to_frame = [], films.to_frame
+
+    def write(image, *args):
+        written.append(image)
+        return to_frame(image, *args)
+
+    monkeypatch.setattr(films, "to_frame", write)
+    for strength in (1, 0.5):
+        line = f"film.mp4 -o out.mp4 --force --task denoise --strength {strength}"
+        assert restore(line) == 0
+    full, half = np.split(np.stack(written), 2)
+    before = read_all("film.mp4")
+    assert abs(full - before).mean() > 0.005
+    np.testing.assert_allclose(half, (full + before) / 2, atol=1e-4)
+
+
 STAMPS = [0, 1001, 2002, 5000, 5050, 9000, 9100, 30000, 30050, 30100, 40000, 90000]
 
 
