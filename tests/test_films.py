@@ -675,5 +675,5 @@ def test_folders_leave_films_out(film, capsys):
     assert main("restore photos -o out".split()) == 0
     printed = capsys.readouterr()
     assert "1 of 1 photos restored" in printed.out
-    expected = "note: photos: 1 films left out: films are restored one at a time\n"
+    expected = "note: photos: films left out: 1; films are restored one at a time\n"
     assert printed.err == expected

@@ -38,7 +38,11 @@ def restore_folder(job, folders, force):
     """
     check_folders(job, folders)
     tasks, problems, others = list_tasks(job, folders)
-    films = [path for path in Path(folders.photo).rglob("*") if is_film_name(path)]
+    films = [
+        path
+        for path in Path(folders.photo).rglob("[!.]*")
+        if is_film_name(path) and path.is_file()
+    ]
     alone = "films are restored one at a time" if films else ""
     if not tasks and not problems:
         raise ValueError(
@@ -46,7 +50,7 @@ def restore_folder(job, folders, force):
             f"{alone and '; '}{alone}."
         )
     if films:
-        photo_files.note(folders.photo, f"{len(films)} films left out: {alone}")
+        photo_files.note(folders.photo, f"films left out: {len(films)}; {alone}")
     if not force:
         check_record(job, folders, tasks)
     todo = [files for files in tasks if force or not is_done(job, files)]
