@@ -21,6 +21,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         mask_text,
     )
     from tfgen.data.defects import draw_defects
+    from tfgen.data.films import read_film
     from tfgen.data.loading import (
         binarize,
         load_dataset,

@@ -51,11 +51,12 @@ parse_sigma.__name__ = "sigma"  # as the parser calls it
 def add_restore(commands):
     parser = commands.add_parser(
         "restore",
-        help="restore photos: remove noise and compression, fill holes, enlarge",
-        description="Restore a photo, or a folder of photos, with small trained "
-        "networks. Depth, transparency, colour profile, EXIF and XMP are kept where "
-        "the format of OUT has them; pixels are turned upright. A note says if colours "
-        "may change. Nothing is overwritten without --force.",
+        help="restore photos and films: remove noise and compression, fill holes, "
+        "enlarge",
+        description="Restore a photo, a folder of photos, or a film, with small "
+        "trained networks. Depth, transparency, colour profile, EXIF and XMP are kept "
+        "where the format of OUT has them; pixels are turned upright. A note says if "
+        "colours may change. Nothing is overwritten without --force.",
         epilog="Folders: all photos in PHOTO and below are restored into the same tree "
         "in OUT, under the same names, with the same options as a single one; what "
         "OUT cannot have as it is, such as HEIC, becomes PNG. --mask and --compare "
@@ -63,10 +64,19 @@ def add_restore(commands):
         "same command goes on where it was stopped; other options, or photos "
         "from elsewhere, need another OUT, or --force, which makes all anew. Files "
         "that cannot be used are listed at the end. The exit status is 0 if all photos "
-        "are restored, 1 if some are, 2 if none is.",
+        "are restored, 1 if some are, 2 if none is. Films, one at a time, need the "
+        "package av (python -m pip install av) and are written as .mp4, .m4v, .mov, "
+        ".mkv or .webm: neighbouring frames help to restore each, sound and subtitles "
+        "are copied. They take the tasks photo and denoise, --sigma, --strength, "
+        "--detail, --ensemble and --weights. Of a damaged film all that can be read is "
+        "written, and the exit status is 1.",
     )
     add = parser.add_argument
-    add("photo", metavar="PHOTO", help="image file of any size, or a folder of them")
+    add(
+        "photo",
+        metavar="PHOTO",
+        help="image file of any size, or a folder of them, or a film",
+    )
     add(
         "-o",
         "--output",

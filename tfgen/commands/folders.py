@@ -20,6 +20,7 @@ from PIL import Image
 
 from tfgen.commands import photo_files
 from tfgen.commands.screen import describe, shown
+from tfgen.data.films import is_film_name
 from tfgen.writing import check_path, find_parts, write_whole
 
 AHEAD = 2  # photos that are read before their turn, and that wait to be written
@@ -37,10 +38,19 @@ def restore_folder(job, folders, force):
     """
     check_folders(job, folders)
     tasks, problems, others = list_tasks(job, folders)
+    films = [
+        path
+        for path in Path(folders.photo).rglob("[!.]*")
+        if is_film_name(path) and path.is_file()
+    ]
+    alone = "films are restored one at a time" if films else ""
     if not tasks and not problems:
         raise ValueError(
-            f"There is no photo in {folders.photo}; other files there: {others}."
+            f"There is no photo in {folders.photo}; other files there: {others}"
+            f"{alone and '; '}{alone}."
         )
+    if films:
+        photo_files.note(folders.photo, f"films left out: {len(films)}; {alone}")
     if not force:
         check_record(job, folders, tasks)
     todo = [files for files in tasks if force or not is_done(job, files)]
@@ -246,10 +256,10 @@ def run_ahead(pool, function, items):
 
 class Progress:
     """Photos done, photos a second and the time left, on standard error: one line on a
-    screen, else a line now and then."""
+    screen, else a line now and then. Or frames, whose total is a guess, 0 for none."""
 
-    def __init__(self, total):
-        self.total, self.done = total, 0
+    def __init__(self, total, unit="photo"):
+        self.total, self.done, self.unit = total, 0, unit
         self.start = self.told = time.perf_counter()
         self.screen = sys.stderr is not None and sys.stderr.isatty()
 
@@ -257,13 +267,20 @@ class Progress:
         self.done += 1
         now = time.perf_counter()
         last = self.done == self.total
-        if self.screen and last:
-            print(" " * 70, end="\r", file=sys.stderr)
+        if last:
+            self.end()
         elif not last and now - self.told >= (0.1 if self.screen else EVERY):
             self.told = now
             each = (now - self.start) / self.done
             left = datetime.timedelta(seconds=round((self.total - self.done) * each))
-            rate = f"{1 / each:.1f} photos/s" if each < 1 else f"{each:.1f} s a photo"
+            rate = f"{1 / each:.1f} {self.unit}s/s"
+            rate = rate if each < 1 else f"{each:.1f} s a {self.unit}"
             text = f"{self.done} of {self.total}, {rate}, {left} left"
+            if self.done > self.total:
+                text = f"{self.done} {self.unit}s, {rate}"
             line = f"{text:<70}\r" if self.screen else f"{text}\n"
             print(line, end="", file=sys.stderr, flush=True)
+
+    def end(self):
+        if self.screen:
+            print(" " * 70, end="\r", file=sys.stderr)

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from skimage import measure
 
-from tfgen.commands import finishing, folders, networks, photo_files
+from tfgen.commands import films, finishing, folders, networks, photo_files
 from tfgen.commands.before_after import draw_before_after
 from tfgen.commands.screen import shown
 from tfgen.data.decoding import Photo
@@ -31,7 +31,8 @@ TASKS = {  # of the options that not all tasks have
 
 
 def restore(photo, output, task, *, mask, compare, force, **options):
-    """Restore an image file or a folder; the parser's help describes the options."""
+    """Restore a photo, a film or a folder of photos; the parser's help describes the
+    options."""
     start = time.perf_counter()
     job = Job(task, mask=mask, **options)
     files = Files(photo, output, mask, compare)
@@ -39,6 +40,8 @@ def restore(photo, output, task, *, mask, compare, force, **options):
         raise ValueError(f"Cannot read {photo}: No such file or directory.")
     if os.path.isdir(photo):
         return folders.restore_folder(job, files, force)
+    if films.is_film(files):
+        return films.restore_file(job, files, force)
     check_files(job, files, force)
     source, holes = job.read(files)
     with contextlib.redirect_stdout(sys.stderr):  # progress is not the result
@@ -181,7 +184,19 @@ class Job:
         return self.finish(photo, image, restored), holes, found
 
     def finish(self, photo, image, restored):
-        """The `Photo` of a restored image, more or less restored as the options say."""
+        """The `Photo` of a restored image; see `adjust`."""
+        restored = self.adjust(image, restored)
+        pixels = photo_files.to_integers(restored, photo.pixels.dtype)
+        alpha = photo.alpha
+        if alpha is not None:
+            size = pixels.shape[1::-1]
+            alpha = Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC)
+            alpha = np.asarray(alpha)
+        return dataclasses.replace(photo, pixels=pixels, alpha=alpha)
+
+    def adjust(self, image, restored):
+        """The restored image, changed in place, more or less restored as the options
+        say."""
         if self.task == "photo":
             finishing.spare_texture(image, restored)
         if self.detail:
@@ -197,13 +212,7 @@ class Job:
             levels = finishing.find_levels(restored)
             for row in restored:
                 row[:] = finishing.stretch(row, levels)
-        pixels = photo_files.to_integers(restored, photo.pixels.dtype)
-        alpha = photo.alpha
-        if alpha is not None:
-            size = pixels.shape[1::-1]
-            alpha = Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC)
-            alpha = np.asarray(alpha)
-        return dataclasses.replace(photo, pixels=pixels, alpha=alpha)
+        return restored
 
     def write(self, files, before, after, holes):
         """Write the restored photo and what else is asked for, the mask last: a person
