@@ -20,13 +20,14 @@ from tfgen.data.corruptions import (
     compress_jpeg,
     downsample,
     mask_boxes,
+    mask_cracks,
     mask_scratches,
     mask_text,
 )
 from tfgen.data.defects import draw_defects
 from tfgen.data.photo_damage import add_sensor_noise, corrupt_like_a_photo
 
-MASKS = [mask_boxes, mask_scratches, mask_text]
+MASKS = [mask_boxes, mask_cracks, mask_scratches, mask_text]
 NOISES = [add_gaussian_noise, add_poisson_noise, add_salt_and_pepper, add_sensor_noise]
 RANDOM = [*NOISES, *MASKS, corrupt_like_a_photo, draw_defects]
 FIXED = [compress_jpeg, blur, downsample]

@@ -17,6 +17,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         compress_jpeg,
         downsample,
         mask_boxes,
+        mask_cracks,
         mask_scratches,
         mask_text,
     )
