@@ -322,7 +322,7 @@ def mask_text(images, seed, count=3, size=16):
 
 
 @registered
-def mask_cracks(images, seed, share=0.05, width=1.5):
+def mask_cracks(images, seed, share=0.05, width=2.0):
     """Cut a network of cracks, as in old paint, into the image.
 
     The cracks run along the edges of the cells of a Voronoi diagram, which are bent;
@@ -383,13 +383,11 @@ def _distance_to_edges(size, rng, cell):
         noise = ndimage.gaussian_filter(rng.normal(0, 1, (*size, 2)), radii)
         places += bend * noise / max(noise.std(), 1e-9)
 
-    (near, next_near), nearest = (
-        np.moveaxis(x, -1, 0) for x in spatial.KDTree(points).query(places, k=2)
-    )
-    edges = nearest.min(0) * len(points) + nearest.max(0)
-    _, edges = np.unique(edges, return_inverse=True)
-    opening = rng.uniform(0.2, 1, edges.max() + 1)[edges.reshape(size)]
-    return (next_near - near) / opening
+    distances, nearest = spatial.KDTree(points).query(places, k=2)
+    apart = np.linalg.norm(np.diff(points[nearest], axis=-2)[..., 0, :], axis=-1)
+    to_edge = np.diff(distances**2, axis=-1)[..., 0] / (2 * apart)
+    openings = rng.uniform(0.3, 1, (len(points), len(points)))
+    return to_edge / openings[nearest.min(-1), nearest.max(-1)]
 
 
 def _draw_out(images, seed, draw):
