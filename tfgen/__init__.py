@@ -108,6 +108,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
     )
     from tfgen.plot.progress import SampleGrid
     from tfgen.prior import restore_with_prior
+    from tfgen.redrawing import redraw
     from tfgen.restoration import (
         Restorer,
         build_denoiser,
