@@ -19,6 +19,7 @@ COARSEST = 24  # pixels of the shorter side of the model, to begin with
 COMPLETE = 1e-3  # the smaller, the fewer parts of the model are left out (alpha)
 DIRECTIONS = 32  # patches are compared along so many principal directions
 PAIRS = 3e8  # of patches: with more, they are searched near to what was found before
+SHARP = 7  # in the end the middle of a patch counts most: patch / SHARP pixels around
 BLOCK = 256, 4096  # wanted patches and those of the model that are compared at a time
 
 
@@ -82,6 +83,7 @@ def redraw(image, size, patch=7, noise=0.75, seed=0, verbose=0):
         drawn, found = improve(resize(drawn, goal), model, before, found, patch)
         before = model
         progress.add(1)
+    drawn = vote(found, model, patch, spread=patch / SHARP)
     return np.clip(drawn, 0, 1).reshape(*size, *image.shape[2:])
 
 
@@ -116,7 +118,7 @@ def grow(found, before, after, goal, patch):
 def improve(drawn, model, before, found, patch):
     """Search and vote some times; `before` is the model of the size before, and `found`
     where to look if there are too many patches to compare all."""
-    pairs = np.prod([(np.subtract(x.shape[:2], patch - 1)) for x in (drawn, model)])
+    pairs = np.prod([np.subtract(x.shape[:2], patch - 1) for x in (drawn, model)])
     small = pairs < PAIRS
     for step in range(8 if pairs < PAIRS / 3 else 2):
         seen = resize(before, model.shape[:2]) if step == 0 else model
@@ -190,13 +192,18 @@ def search_near(wanted, keys, found, shape, reach=2):
     return [x.reshape(found[0].shape) for x in np.divmod(best, width)]
 
 
-def vote(found, model, patch):
-    """A picture of the means of what the patches found have at each pixel."""
+def vote(found, model, patch, spread=np.inf):
+    """A picture of the means of what the patches found have at each pixel, weighted by
+    a Gaussian around the middle of each patch."""
     top, left = found
     rows, columns = top.shape
     sides = rows + patch - 1, columns + patch - 1
-    total, count = np.zeros((*sides, model.shape[2]), np.float32), np.zeros((*sides, 1))
+    total = np.zeros((*sides, model.shape[2]), np.float32)
+    weights = np.zeros((*sides, 1), np.float32)
     for y, x in np.ndindex(patch, patch):
-        total[y : y + rows, x : x + columns] += model[top + y, left + x]
-        count[y : y + rows, x : x + columns] += 1
-    return total / np.float32(count)
+        squared = (y - (patch - 1) / 2) ** 2 + (x - (patch - 1) / 2) ** 2
+        weight = np.float32(np.exp(-squared / (2 * spread**2)))
+        place = slice(y, y + rows), slice(x, x + columns)
+        total[place] += weight * model[top + y, left + x]
+        weights[place] += weight
+    return total / weights
