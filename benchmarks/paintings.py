@@ -4,10 +4,11 @@
     python benchmarks/paintings.py draw --picture notebooks/pictures/drawn_painting.jpg
 
 `cracks` cuts networks of cracks out of the middle of the five embedded paintings, 256 x
-256 pixels, with three seeds, and fills them, the mask being told: by the median of the known pixels around, by
-the biharmonic surface, by the inpainting network, and by the mean of its answers to
-the eight turned and mirrored images. PSNR in the cracks; the lead over the biharmonic
-surface is averaged over seeds, and its interval (Student's t, 95 %) is over paintings.
+256 pixels, with three seeds, and fills them, the mask being told: by the median of the
+known pixels around, by the biharmonic surface, by the inpainting network, and by the
+mean of its answers to the eight turned and mirrored images. PSNR in the cracks; the
+lead over the biharmonic surface is averaged over seeds, and its interval (Student's t,
+95 %) is over paintings.
 
 `draw` lets `tfgen.redraw` draw a picture of 480 x 800 pixels after Caillebotte's
 chrysanthemums, and prints how alike patches are: `patch_distance`, and the distance of
