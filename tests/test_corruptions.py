@@ -20,13 +20,14 @@ from tfgen.data.corruptions import (
     compress_jpeg,
     downsample,
     mask_boxes,
+    mask_cracks,
     mask_scratches,
     mask_text,
 )
 from tfgen.data.defects import draw_defects
 from tfgen.data.photo_damage import add_sensor_noise, corrupt_like_a_photo
 
-MASKS = [mask_boxes, mask_scratches, mask_text]
+MASKS = [mask_boxes, mask_cracks, mask_scratches, mask_text]
 NOISES = [add_gaussian_noise, add_poisson_noise, add_salt_and_pepper, add_sensor_noise]
 RANDOM = [*NOISES, *MASKS, corrupt_like_a_photo, draw_defects]
 FIXED = [compress_jpeg, blur, downsample]
@@ -384,6 +385,49 @@ def test_scratches_are_long_and_thin():
         assert depth.max() <= 2
     lengths = [np.hypot(*map(np.ptp, np.nonzero(scratch))) for scratch in mask[..., 0]]
     assert np.mean(lengths) > 30
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.05, 0.3, 1])
+def test_as_many_pixels_lie_in_cracks_as_are_asked_for(share):
+    for height, width in ((96, 130), (7, 200)):
+        mask = mask_cracks(photos(2, height, width), seed=0, share=share)["mask"]
+        counts = np.sum(mask, axis=(1, 2, 3))
+        np.testing.assert_array_equal(counts, round(share * height * width))
+
+
+def test_cracks_are_as_wide_as_they_are_asked_to_be():
+    for width in (2, 4):
+        mask = mask_cracks(plain(0.5, (4, 200, 200, 1)), 1, 0.08, width)["mask"]
+        # twice the area over the perimeter, counted along rows and columns: a bent line
+        # has 4 / pi times as much of it there
+        sides = sum(np.abs(np.diff(mask, axis=axis)).sum() for axis in (1, 2))
+        measured = 2 * np.sum(mask) / (sides * np.pi / 4)
+        assert 0.6 * width < measured < 1.4 * width
+
+
+def test_cracks_hang_together_and_go_everywhere():
+    mask = mask_cracks(plain(0.5, (4, 300, 300, 1)), seed=0)["mask"].numpy()[..., 0]
+    for network in mask:
+        labels, _ = ndimage.label(network, np.ones((3, 3)))
+        sizes = np.bincount(labels[labels > 0])
+        assert sizes.max() > 0.5 * sizes.sum()
+        quarters = network.reshape(2, 150, 2, 150).mean(axis=(1, 3))
+        assert 0.02 < quarters.min() and quarters.max() < 0.1
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"share": 1.1}, "share is from 0 to 1; got 1.1"),
+        ({"share": -0.1}, "share"),
+        ({"share": float("nan")}, "share"),
+        ({"width": 0}, "width is a number of pixels above 0; got 0"),
+        ({"width": float("nan")}, "width"),
+    ],
+)
+def test_impossible_cracks_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        mask_cracks(photos(), seed=0, **options)
 
 
 def test_text_has_the_height_it_is_asked_for():

@@ -18,8 +18,8 @@ FORBIDDEN = {"tests", "notebooks", "benchmarks", "IPython", "pytest"}
 MODELS = {"gan", "vae", "diffusion", "unet", "restoration", "defects", "srgan"}
 ROOMS = {  # each folder and file of the package, and the others that it may import
     "__init__": {
-        *("data", "filling", "film", "measures", "muon", "plot", "prior", "tiles"),
-        "weights",
+        *("data", "filling", "film", "measures", "muon", "plot", "prior"),
+        *("redrawing", "tiles", "weights"),
         *MODELS,
     },
     "__main__": {"commands"},
@@ -38,6 +38,7 @@ ROOMS = {  # each folder and file of the package, and the others that it may imp
     "srgan": {"checks", "model", "restoration"},  # one loss more for a `Restorer`
     "filling": {"checks", "tiles"},
     "film": {"checks", "restoration", "tiles"},
+    "redrawing": {"checks", "tiles"},
     "prior": {"checks", "diffusion", "restoration", "tiles"},
     "tiles": {"checks"},
     "muon": set(),

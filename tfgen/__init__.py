@@ -17,6 +17,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         compress_jpeg,
         downsample,
         mask_boxes,
+        mask_cracks,
         mask_scratches,
         mask_text,
     )
@@ -110,6 +111,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
     )
     from tfgen.plot.progress import SampleGrid
     from tfgen.prior import restore_with_prior
+    from tfgen.redrawing import redraw
     from tfgen.restoration import (
         Restorer,
         build_denoiser,

@@ -279,7 +279,7 @@ def mask_boxes(images, seed, count=4, size=16):
         for left, top in _places(canvas, rng, count, size):
             canvas.rectangle((left, top, left + size - 1, top + size - 1), 1)
 
-    return _cut_out(images, seed, draw)
+    return _draw_out(images, seed, draw)
 
 
 @registered
@@ -301,7 +301,7 @@ def mask_scratches(images, seed, count=6, width=3):
             thickness = int(rng.integers(1, width + 1))
             canvas.line([tuple(point) for point in points.tolist()], 1, thickness)
 
-    return _cut_out(images, seed, draw)
+    return _draw_out(images, seed, draw)
 
 
 @registered
@@ -318,23 +318,100 @@ def mask_text(images, seed, count=3, size=16):
             text = "".join(rng.choice(list("ABCDEFGHIKLMNOPRSTUVWXYZ aeinorst"), 40))
             canvas.text((left - canvas.im.size[0] // 2, top), text, 1, font)
 
-    return _cut_out(images, seed, draw)
+    return _draw_out(images, seed, draw)
 
 
-def _cut_out(images, seed, draw):
+@registered
+def mask_cracks(images, seed, share=0.05, width=2.0):
+    """Cut a network of cracks, as in old paint, into the image.
+
+    The cracks run along the edges of the cells of a Voronoi diagram, which are bent;
+    they differ in width, and the thinnest end blindly.
+
+    Parameters
+    ----------
+    images : tensor, (n, height, width, channels)
+        In [0, 1].
+    seed : int or tensor of 2 integers
+    share : float
+        The share of the pixels that lie in cracks, in [0, 1]: so many of each image,
+        to the nearest whole number of pixels.
+    width : float
+        About how many pixels cracks are wide on average, above 0. The cells are about
+        ``2 * width / share`` pixels wide: in a small image there is no full one.
+
+    Returns
+    -------
+    dict
+        ``"image"``, with 0 in the cracks, and ``"mask"``, (n, height, width, 1), 1 in
+        the cracks and 0 elsewhere.
+
+    Raises
+    ------
+    ValueError
+        For another share or width.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share is from 0 to 1; got {share}.")
+    if not width > 0:
+        raise ValueError(f"width is a number of pixels above 0; got {width}.")
+
+    def make(size, rng):
+        mask = np.zeros(size, np.float32)
+        count = round(share * mask.size)
+        if count:
+            depth = _distance_to_edges(size, rng, 2 * width / share)
+            mask.flat[np.argpartition(depth, count - 1, None)[:count]] = 1
+        return mask
+
+    return _cut_out(images, seed, make)
+
+
+def _distance_to_edges(size, rng, cell):
+    """How far each pixel is from the edges of Voronoi cells that are about `cell`
+    pixels wide, (height, width), stretched differently beside each edge."""
+    from scipy import ndimage, spatial
+
+    cell = min(cell, 2 * max(size))  # of a larger one hardly an edge is to be seen
+    rows, columns = (np.arange(-2, side / cell + 2) for side in size)
+    corners = np.stack(np.meshgrid(rows, columns, indexing="ij"), -1).reshape(-1, 2)
+    points = cell * (corners + rng.uniform(0, 1, corners.shape))
+
+    places = np.stack(np.indices(size, np.float32), -1)
+    for radius, bend in ((cell / 6, cell / 10), (1.5, 0.7)):  # large bends, and jags
+        radii = 0 if min(size) == 1 else radius, radius, 0
+        noise = ndimage.gaussian_filter(rng.normal(0, 1, (*size, 2)), radii)
+        places += bend * noise / max(noise.std(), 1e-9)
+
+    distances, nearest = spatial.KDTree(points).query(places, k=2)
+    apart = np.linalg.norm(np.diff(points[nearest], axis=-2)[..., 0, :], axis=-1)
+    to_edge = np.diff(distances**2, axis=-1)[..., 0] / (2 * apart)
+    openings = rng.uniform(0.3, 1, (len(points), len(points)))
+    return to_edge / openings[nearest.min(-1), nearest.max(-1)]
+
+
+def _draw_out(images, seed, draw):
     """Let `draw(canvas, rng)` draw the holes of each image, and cut them out."""
     from PIL import Image, ImageDraw
 
+    def make(size, rng):
+        picture = Image.new("1", size[::-1])
+        canvas = ImageDraw.Draw(picture)
+        canvas.fontmode = "1"  # no grey edges
+        draw(canvas, rng)
+        return np.asarray(picture, np.float32)
+
+    return _cut_out(images, seed, make)
+
+
+def _cut_out(images, seed, make):
+    """Let `make((height, width), rng)` make the mask of each image, and cut it out."""
+
     def masks(shape, seed):
         rng = np.random.default_rng(seed.view(np.uint64))
-        result = []
-        for _ in range(shape[0]):
-            picture = Image.new("1", (int(shape[2]), int(shape[1])))
-            canvas = ImageDraw.Draw(picture)
-            canvas.fontmode = "1"  # no grey edges
-            draw(canvas, rng)
-            result.append(np.asarray(picture, np.float32)[..., None])
-        return np.stack(result)
+        count, height, width, _ = shape.tolist()
+        result = [make((height, width), rng) for _ in range(count)]
+        return np.stack(result)[..., None]
 
     images = _checked(images)
     inputs = tf.shape(images), tf.stack(_split(seed)[0])
