@@ -35,6 +35,7 @@ PIXELS = [  # each with colours of a quarter, half and all of the resolution
     *("yuv420p", "yuv422p", "yuv444p"),
     *("yuv420p10le", "yuv422p10le", "yuv444p10le"),
 ]
+FRAME_DURATION = 1 << 8  # of FFmpeg's flags: each frame tells how long it is shown
 TASKS = "photo", "denoise"
 SAMPLES = 5  # frames, from which the noise is estimated
 LEAST = 5  # of sigma, for the task photo: how much frames differ by compression alone
@@ -197,6 +198,7 @@ class Writer:
         context = self.stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, self.pixels
         context.time_base = source.time_base  # so that no time stamp is rounded
+        context.flags |= FRAME_DURATION
         ratio = source.sample_aspect_ratio
         if ratio:
             context.sample_aspect_ratio = 1 / ratio if films.is_turned(frame) else ratio

@@ -245,9 +245,8 @@ def to_image(frame, width=None, height=None):
     since its own conversion is exact to a level or two only.
     """
     if is_rgb(frame):
-        image = convert(frame, "rgb48le", width, height).to_ndarray() / np.float32(
-            65535
-        )
+        form, most = ("rgb48le", 65535) if count_bits(frame) > 8 else ("rgb24", 255)
+        image = convert(frame, form, width, height).to_ndarray() / np.float32(most)
     else:
         (red, blue, full), bits = find_colours(frame), count_bits(frame)
         if bits == 8:
