@@ -207,7 +207,10 @@ def sample_film(path, count):
 
 
 def find_colours(frame):
-    """The weights of red and blue in the luma, and whether its range is full."""
+    """The weights of red and blue in the luma, and whether its range is full; of RGB,
+    those that it will get."""
+    if is_rgb(frame):
+        return *WEIGHTS[BT709], False
     space = frame.colorspace
     if space == UNKNOWN and max(frame.height, frame.width) >= HD:
         space = BT709
