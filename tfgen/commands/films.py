@@ -185,6 +185,8 @@ class Writer:
                 "its odd sides need colours of full resolution (4:4:4), which some "
                 "players do not show"
             )
+        if frame.format.name.startswith("gray"):
+            pixels = [form for form in pixels if "420" in form] or pixels
         self.pixels = find_best_pix_fmt_of_list(pixels, frame.format.name)[0].name
         bits = films.count_bits(frame)
         if bits > (10 if "10" in self.pixels else 8):
