@@ -35,6 +35,7 @@ PIXELS = [  # each with colours of a quarter, half and all of the resolution
     *("yuv420p", "yuv422p", "yuv444p"),
     *("yuv420p10le", "yuv422p10le", "yuv444p10le"),
 ]
+FRAME_DURATION = 1 << 8  # of FFmpeg's flags: each frame tells how long it is shown
 TASKS = "photo", "denoise"
 SAMPLES = 5  # frames, from which the noise is estimated
 LEAST = 5  # of sigma, for the task photo: how much frames differ by compression alone
@@ -184,6 +185,8 @@ class Writer:
                 "its odd sides need colours of full resolution (4:4:4), which some "
                 "players do not show"
             )
+        if frame.format.name.startswith("gray"):
+            pixels = [form for form in pixels if "420" in form] or pixels
         self.pixels = find_best_pix_fmt_of_list(pixels, frame.format.name)[0].name
         bits = films.count_bits(frame)
         if bits > (10 if "10" in self.pixels else 8):
@@ -197,6 +200,7 @@ class Writer:
         context = self.stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, self.pixels
         context.time_base = source.time_base  # so that no time stamp is rounded
+        context.flags |= FRAME_DURATION
         ratio = source.sample_aspect_ratio
         if ratio:
             context.sample_aspect_ratio = 1 / ratio if films.is_turned(frame) else ratio

@@ -207,7 +207,10 @@ def sample_film(path, count):
 
 
 def find_colours(frame):
-    """The weights of red and blue in the luma, and whether its range is full."""
+    """The weights of red and blue in the luma, and whether its range is full; of RGB,
+    those that it will get."""
+    if is_rgb(frame):
+        return *WEIGHTS[BT709], False
     space = frame.colorspace
     if space == UNKNOWN and max(frame.height, frame.width) >= HD:
         space = BT709
@@ -245,9 +248,8 @@ def to_image(frame, width=None, height=None):
     since its own conversion is exact to a level or two only.
     """
     if is_rgb(frame):
-        image = convert(frame, "rgb48le", width, height).to_ndarray() / np.float32(
-            65535
-        )
+        form, most = ("rgb48le", 65535) if count_bits(frame) > 8 else ("rgb24", 255)
+        image = convert(frame, form, width, height).to_ndarray() / np.float32(most)
     else:
         (red, blue, full), bits = find_colours(frame), count_bits(frame)
         if bits == 8:
