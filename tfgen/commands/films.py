@@ -59,6 +59,8 @@ def restore_file(job, files, force):
     sigma, found = find_sigma(job, files.photo)
 
     def restore(image, sigma):
+        if "sigma" not in network.network.input:  # it takes no noise beyond [0, 1]
+            image = np.clip(image, 0, 1)
         return networks.run_network(network, image, job.ensemble, sigma=sigma)
 
     # The file that was read is closed before it is replaced, as Windows wants it.
