@@ -18,8 +18,8 @@ FORBIDDEN = {"tests", "notebooks", "benchmarks", "IPython", "pytest"}
 MODELS = {"gan", "vae", "diffusion", "unet", "restoration", "defects", "srgan"}
 ROOMS = {  # each folder and file of the package, and the others that it may import
     "__init__": {
-        *("data", "filling", "measures", "muon", "plot", "prior", "tiles", "weights"),
-        *MODELS,
+        *("data", "diagnosis", "filling", "measures", "muon", "plot", "prior"),
+        *("tiles", "weights", *MODELS),
     },
     "__main__": {"commands"},
     "commands": {
@@ -37,6 +37,7 @@ ROOMS = {  # each folder and file of the package, and the others that it may imp
     "filling": {"checks", "tiles"},
     "prior": {"checks", "diffusion", "restoration", "tiles"},
     "tiles": {"checks"},
+    "diagnosis": {"checks"},
     "muon": set(),
     "model": {"checks", "saving"},
     "saving": {"checks"},
