@@ -34,8 +34,7 @@ def diagnose(model, data, loss=None):
         Named tuples (fault, cure) of strings. An empty one proves no health.
     """
     images = np.asarray(data)
-    networks = find_networks(model)
-    rules = [look_at_images(images)]
+    networks, rules = find_networks(model), [look_at_images(images)]
     for name, network in networks.items():
         if not getattr(network, "outputs", None):
             cure = "Begin it with keras.Input(shape)."
@@ -139,8 +138,7 @@ def look_at_gradients(name, network):
 def look_at_loss(network, loss):
     """Whether a cross-entropy takes what the last layer gives."""
     low, high = output_range(network, draws=24)
-    shape = network.outputs[0].shape[1:]
-    ones = np.ones([2, *(side or 8 for side in shape)], np.float32)
+    ones = np.ones([2, *(side or 8 for side in shape_of(ends(network)[1]))], "float32")
     probability = 0 <= low and high <= 1
     middle = 0.0 if probability else 0.5
     with contextlib.suppress(Exception):  # a loss of other targets
