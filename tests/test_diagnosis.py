@@ -188,6 +188,30 @@ def test_several_faults_are_found_at_once():
     assert len(diagnose(model, SIGNED)) == 4
 
 
+def test_a_model_of_ones_own_is_looked_at_by_its_parts():
+    class Own(keras.Model):
+        def __init__(self, generator, discriminator):
+            super().__init__()
+            self.generator = generator
+            self.discriminator = discriminator
+
+    assert diagnose(Own(*pair()), IMAGES) == []
+    assert len(diagnose(Own(*pair(g=generator(side=5))), IMAGES)) == 1
+
+
+def test_an_encoder_of_three_outputs_raises_no_alarm():
+    given = keras.Input((16, 16, 1))
+    outputs = [layers.Dense(8)(layers.Flatten()(given)) for _ in range(3)]
+    assert diagnose((keras.Model(given, outputs), decoder(8)), IMAGES) == []
+
+
+def test_a_discriminator_of_images_and_labels_raises_no_alarm():
+    given, label = keras.Input((16, 16, 1)), keras.Input((), dtype="int32")
+    x = layers.Concatenate()([layers.Flatten()(given), layers.Embedding(3, 4)(label)])
+    judge = keras.Model([given, label], layers.Dense(1)(x))
+    assert diagnose((generator(), judge), IMAGES) == []
+
+
 def test_layers_that_are_added_one_by_one():
     network = keras.Sequential()
     for layer in (layers.Input((16, 16, 1)), down(4, "relu"), layers.LeakyReLU()):

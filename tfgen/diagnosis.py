@@ -95,7 +95,7 @@ def look_at_range(name, network, images):
         if low >= 0 > images.min() + 0.01:
             yield f"The {name} gives no values below 0.", "End in tanh, or use [0, 1]."
         if -1 <= low < -0.5 and high <= 1 and images.min() >= 0:
-            yield f"The {name} gives [-1, 1].", "End in a sigmoid, or use [-1, 1]."
+            yield f"The {name} gives [-1, 1], not [0, 1].", "Use a sigmoid, or [-1, 1]."
 
 
 def look_at_layers(name, network):
