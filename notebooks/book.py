@@ -123,7 +123,7 @@ def run_book(options):
             if solution in solutions:
                 stored = nbformat.read(solution, as_version=4)
                 write_page(stored, solution, [], options.output / "solutions")
-            write_index(chapters, options.output)
+            write_index(chapters, options.output, find_texts(options.notebooks))
     minutes = (time.perf_counter() - start) / 60
     print(f"{len(chosen)} notebooks ran in {minutes:.1f} min.")
     if not options.in_place:
@@ -134,6 +134,11 @@ def run_book(options):
 def find_notebooks(folder):
     """List the notebooks of a folder, in the order of their numbers."""
     return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+
+
+def find_texts(folder):
+    """List the pages of a folder that are written in Markdown, its README aside."""
+    return [path for path in sorted(folder.glob("*.md")) if path.name != "README.md"]
 
 
 def choose(chapters, names):

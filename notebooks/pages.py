@@ -67,6 +67,7 @@ INDEX = """<!DOCTYPE html>
 <ol>
 CHAPTERS
 </ol>
+TEXTS
 </main>
 </body>
 </html>
@@ -96,8 +97,11 @@ def write_page(notebook, path, chapters, output, seconds=None):
             cell.source = re.sub(
                 r"(\]\([\w./-]+)\.ipynb([)#])", r"\1.html\2", cell.source
             )
+            cell.source = re.sub(r"(\]\(\w+)\.md([)#])", r"\1.html\2", cell.source)
     links = []
-    if chapters:
+    if chapters is None:
+        links.append('<a href="index.html">All chapters</a>')
+    elif chapters:
         index = chapters.index(path)
         before = chapters[index - 1] if index else None
         after = chapters[index + 1] if index + 1 < len(chapters) else None
@@ -124,6 +128,14 @@ def write_page(notebook, path, chapters, output, seconds=None):
     if picture:
         write_whole(output / f"{path.stem}.png", picture)
     write_whole(output / f"{path.stem}.html", page)
+
+
+def write_text(path, output):
+    """Write a text in Markdown as one HTML file, and return its title."""
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells.append(nbformat.v4.new_markdown_cell(path.read_text("utf-8")))
+    write_page(notebook, path, None, output)
+    return read_title(notebook, path)
 
 
 def read_title(notebook, path):
@@ -160,8 +172,9 @@ def write_thumbnail(notebook, path):
     write_whole(folder / f"{path.stem}.png", small.getvalue())
 
 
-def write_index(chapters, output):
-    """Write the list of chapters, with the pages that have been made so far."""
+def write_index(chapters, output, texts=()):
+    """Write the list of chapters, with the pages that have been made so far, and the
+    pages of the texts in Markdown."""
     items = []
     for path in chapters:
         title = html.escape(read_title(nbformat.read(path, as_version=4), path))
@@ -177,7 +190,10 @@ def write_index(chapters, output):
         items.append(
             f'<li><a href="{path.stem}.html">{image}<br>{title}</a>{note}</li>'
         )
-    write_whole(output / "index.html", INDEX.replace("CHAPTERS", "\n".join(items)))
+    titles = {path.stem: html.escape(write_text(path, output)) for path in texts}
+    links = [f'<a href="{stem}.html">{title}</a>' for stem, title in titles.items()]
+    index = INDEX.replace("CHAPTERS", "\n".join(items))
+    write_whole(output / "index.html", index.replace("TEXTS", "\n".join(links)))
 
 
 class Renderer(IPythonRenderer):

@@ -101,6 +101,31 @@ def test_pages(tmp_path, run):
     assert "Ran in" in index.text
 
 
+def test_texts_in_markdown_become_pages(tmp_path, run):
+    notebooks = tmp_path / "notebooks"
+    write_notebook(
+        notebooks / "01_first.ipynb",
+        "## 1. First\n\n[Words](words.md#a) and [more](../words.md)",
+        "1",
+    )
+    text = "# Words & terms\n\n| a | 图像 |\n|---|---|\n| b | [c](01_first.ipynb) |\n"
+    (notebooks / "words.md").write_text(text, "utf-8")
+    (notebooks / "README.md").write_text("# Not a page", "utf-8")
+
+    assert run().returncode == 0
+    page = read_page(tmp_path / "pages" / "words.html")
+    assert page.title.text == "Words & terms" and page.find("table")
+    assert "图像" in page.text
+    links = {link["href"] for link in page.find_all("a") if "html" in link["href"]}
+    assert links == {"01_first.html", "index.html"}
+    index = read_page(tmp_path / "pages" / "index.html")
+    assert index.find("a", href="words.html").text == "Words & terms"
+    links = read_page(tmp_path / "pages" / "01_first.html").find_all("a")
+    links = {link["href"] for link in links}
+    assert "words.html#a" in links and "../words.md" in links
+    assert not (tmp_path / "pages" / "README.html").exists()
+
+
 def test_a_failing_chapter_is_named_and_the_other_pages_stay(tmp_path, run):
     notebooks = tmp_path / "notebooks"
     write_notebook(notebooks / "01_fine.ipynb", "## 1. Fine", "1")

@@ -18,8 +18,8 @@ FORBIDDEN = {"tests", "notebooks", "benchmarks", "IPython", "pytest"}
 MODELS = {"gan", "vae", "diffusion", "unet", "restoration", "defects", "srgan"}
 ROOMS = {  # each folder and file of the package, and the others that it may import
     "__init__": {
-        *("data", "filling", "film", "measures", "muon", "plot", "prior"),
-        *("redrawing", "tiles", "weights"),
+        *("data", "diagnosis", "filling", "film", "measures", "muon", "plot"),
+        *("prior", "redrawing", "tiles", "weights"),
         *MODELS,
     },
     "__main__": {"commands"},
@@ -41,6 +41,7 @@ ROOMS = {  # each folder and file of the package, and the others that it may imp
     "redrawing": {"checks", "tiles"},
     "prior": {"checks", "diffusion", "restoration", "tiles"},
     "tiles": {"checks"},
+    "diagnosis": {"checks"},
     "muon": set(),
     "model": {"checks", "saving"},
     "saving": {"checks"},

@@ -12,6 +12,7 @@ import tfgen
 ROOT = Path(tfgen.__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *ROOT.glob("[a-z]*/README.md"), *ROOT.glob("tfgen/*/README.md")]
+PAGES.append(ROOT / "notebooks" / "glossary.md")
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 LINES = 120  # of the README: one page
 
@@ -105,6 +106,15 @@ def test_commands_name_programs(page):
         r"python ((?:benchmarks|examples|notebooks)/\S+\.py)", read(page)
     )
     assert [name for name in programs if not (ROOT / name).exists()] == []
+
+
+def test_the_glossary_has_forty_terms_in_two_languages():
+    rows = re.findall(
+        r"^\| ([^|]+) \| ([^|]+) \| ([^|]+)\. \| \[", read(PAGES[-1]), re.M
+    )
+    assert len(rows) == len({english for english, _, _ in rows}) == 40
+    for english, chinese, _ in rows:
+        assert english.isascii() and re.match(r"[\u4e00-\u9fff]{2,}", chinese)
 
 
 def test_broken_links_are_seen(tmp_path):

@@ -35,6 +35,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         build_defect_finder,
         defect_loss,
     )
+    from tfgen.diagnosis import diagnose
     from tfgen.diffusion import (
         Diffusion,
         adams_bashforth_step,
