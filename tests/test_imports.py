@@ -18,12 +18,14 @@ FORBIDDEN = {"tests", "notebooks", "benchmarks", "IPython", "pytest"}
 MODELS = {"gan", "vae", "diffusion", "unet", "restoration", "defects", "srgan"}
 ROOMS = {  # each folder and file of the package, and the others that it may import
     "__init__": {
-        *("data", "filling", "measures", "muon", "plot", "prior", "tiles", "weights"),
+        *("data", "filling", "marks", "measures", "muon", "plot", "prior"),
+        *("provenance", "tiles", "weights"),
         *MODELS,
     },
     "__main__": {"commands"},
     "commands": {
-        *("data", "filling", "images", "measures", "tiles", "weights", "writing"),
+        *("data", "filling", "images", "marks", "measures", "provenance", "tiles"),
+        *("weights", "writing"),
         *MODELS,
     },
     "weights": {"data", "measures", *MODELS},
@@ -43,7 +45,9 @@ ROOMS = {  # each folder and file of the package, and the others that it may imp
     "checks": set(),
     "data": {"checks", "images", "writing"},
     "measures": {"checks", "images", "model", "writing"},
-    "plot": {"checks", "images", "writing"},
+    "plot": {"checks", "images", "provenance", "writing"},
+    "marks": {"images"},
+    "provenance": {"images", "writing"},
     "images": set(),
     "writing": set(),
 }

@@ -1,4 +1,4 @@
-"""The command line: `python -m tfgen check`, `restore` and `evaluate`."""
+"""The command line: `python -m tfgen check`, `restore`, `evaluate` and `inspect`."""
 
 import argparse
 import importlib
@@ -54,7 +54,9 @@ def add_restore(commands):
         help="restore photos: remove noise and compression, fill holes, enlarge",
         description="Restore a photo, or a folder of photos, with small trained "
         "networks. Depth, transparency, colour profile, EXIF and XMP are kept where "
-        "the format of OUT has them; pixels are turned upright. A note says if colours "
+        "the format of OUT has them; pixels are turned upright. XMP also says that the "
+        "photo was enhanced by an algorithm or, where holes were filled or texture was "
+        "drawn, partly made by a trained model (see inspect). A note says if colours "
         "may change. Nothing is overwritten without --force.",
         epilog="Folders: all photos in PHOTO and below are restored into the same tree "
         "in OUT, under the same names, with the same options as a single one; what "
@@ -170,6 +172,23 @@ def add_evaluate(commands):
     add_shared(parser)
 
 
+def add_inspect(commands):
+    parser = commands.add_parser(
+        "inspect",
+        help="tell what a picture file says of how it was made",
+        description="Print what a picture file states: the Digital Source Type of "
+        "IPTC, the software, and whether there is a signed manifest of C2PA, whose "
+        "signature is not checked. All of it can be written and deleted by anyone; "
+        "that nothing is said says nothing.",
+    )
+    parser.add_argument("file", metavar="FILE", help="image file")
+    parser.add_argument(
+        "--key",
+        help="also look into the pixels for the mark that tfgen.add_mark has left with "
+        "this key",
+    )
+
+
 def add_shared(parser):
     add = parser.add_argument
     add(
@@ -201,6 +220,7 @@ def main(arguments=None):
     commands.add_parser("check", help="tell what is wrong here, and the fix")
     add_restore(commands)
     add_evaluate(commands)
+    add_inspect(commands)
     options = vars(parser.parse_args(arguments))
     return run_command(options.pop("command"), options)
 
