@@ -2,7 +2,6 @@
 
 import io
 import struct
-import zlib
 from xml.etree import ElementTree
 
 import numpy as np
@@ -227,7 +226,7 @@ def test_an_image_is_saved_with_its_source(tmp_path, ending, image):
             expected = expected.squeeze()
             assert pixels.shape == expected.shape
         lossless = ending.lower() in (".png", ".tif", ".tiff")
-        assert abs(pixels - expected).max() <= (0 if lossless else 25)
+        assert abs(pixels - expected).max() <= (0 if lossless else 30)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
@@ -358,4 +357,3 @@ def test_damaged_chunks_end_the_search():
     ):
         for search in (provenance._search_png, provenance._search_jpeg):
             assert search(io.BytesIO(content)) is False
-    assert zlib.crc32(b"") == 0

@@ -55,6 +55,7 @@ FORMATS = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
 }
+OPTIONS = {"JPEG": {"quality": 95, "subsampling": "4:4:4"}, "WEBP": {"quality": 95}}
 LONGEST = 10_000_000  # bytes of XMP that are read
 PNG_KEY = "XML:com.adobe.xmp"
 TIFF_TAG = 700
@@ -96,18 +97,19 @@ def save_image(path, image, *, source):
     pixels = np.rint(255 * check_images(np.asarray(image)[None], "image")[0])
     pixels = pixels.astype(np.uint8)
     picture = Image.fromarray(pixels[..., 0] if shape[-1] == 1 else pixels)
-    options = {"quality": 95} if form in ("JPEG", "WEBP") else {}
+    options = OPTIONS.get(form, {}) | save_options(form, source)
     buffer = io.BytesIO()
-    picture.save(buffer, form, **options, **save_options(form, source))
+    picture.save(buffer, form, **options)
     write_whole(path, buffer.getvalue())
 
 
-def check_source(path, source):
+def check_source(path, source, ending=None):
     """The format of a file that can hold its source, or ValueError.
 
-    None for another format, if there is no source to hold.
+    None for another format, if there is no source to hold. The `ending` is by default
+    that of the path.
     """
-    form = FORMATS.get(Path(path).suffix.lower())
+    form = FORMATS.get(ending or Path(path).suffix.lower())
     if source is not None:
         name_source(source)
         if form is None:

@@ -21,7 +21,7 @@ def check_figure_path(path, source=None):
     `source` is what the file will say of how the images were made.
     """
     if path is None:
-        check_source("any.png", source)
+        check_source(path, source, ending=".png")
         return
     check_path(path)
     formats = {*FigureCanvasBase.get_supported_filetypes()} - {"pgf"}  # needs LaTeX
@@ -30,7 +30,7 @@ def check_figure_path(path, source=None):
             f"Cannot write {path}: the name must end in one of "
             f"{', '.join(f'.{name}' for name in sorted(formats))}."
         )
-    check_source(f".{find_format(path)}", source)
+    check_source(path, source, ending=f".{find_format(path)}")
 
 
 def find_format(path):
