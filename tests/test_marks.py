@@ -119,7 +119,7 @@ DAMAGES = {  # and the scales at which it is looked for
     "cropped, JPEG 70": (lambda image: compress(image[13:250, 31:270], 70), HERE),
     "brighter": (lambda image: np.clip(0.1 + 0.9 * image, 0, 1) ** 0.7, HERE),
     "darker": (lambda image: 0.3 * image, HERE),
-    "negative": (lambda image: ndimage.gaussian_filter(image, (1, 1, 0)), HERE),
+    "blurred": (lambda image: ndimage.gaussian_filter(image, (1, 1, 0)), HERE),
 }
 
 

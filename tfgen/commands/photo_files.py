@@ -210,6 +210,8 @@ def _reason(error, path):
             return "HEIC needs one more package: python -m pip install pillow-heif"
         return "it is not an image that Pillow knows; save it as an 8-bit PNG"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if "MAX_TEXT" in text:  # a limit of Pillow for PNG
+        return "a text in it is too long; save the picture anew without its metadata"
     return text.rstrip(".")
 
 
