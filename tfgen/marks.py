@@ -23,7 +23,7 @@ from tfgen.images import LUMA, check_images
 
 BITS = 64  # signs
 TILE = 128  # pixels: the side of the pattern
-BAND = 1 / 12, 1 / 5  # cycles per pixel: what halving and JPEG files leave
+BAND = 1 / 14, 1 / 4  # cycles per pixel: what halving and JPEG files leave
 NEAR = 4  # pixels: how far around a pixel contrast is measured
 FLOOR = 1 / 255  # of contrast: even surfaces are marked as well
 ROUNDS, RATE = 4, 0.2  # of strengthening signs that the picture itself hides

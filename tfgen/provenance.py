@@ -7,6 +7,7 @@ anyone can delete it: it is a statement, not a proof.
 
 import contextlib
 import io
+import os
 import re
 from pathlib import Path
 from xml.parsers import expat
@@ -109,7 +110,7 @@ def check_source(path, source, ending=None):
     None for another format, if there is no source to hold. The `ending` is by default
     that of the path.
     """
-    form = FORMATS.get(ending or Path(path).suffix.lower())
+    form = FORMATS.get(ending or Path(os.fsdecode(path)).suffix.lower())
     if source is not None:
         name_source(source)
         if form is None:
@@ -377,7 +378,7 @@ def _search_webp(file):
 def _search_jpeg(file):
     file.seek(2)
     while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != 0xDA:
-        content = file.read(int.from_bytes(head[2:]) - 2)
+        content = file.read(max(2, int.from_bytes(head[2:])) - 2)
         if head[1] == 0xEB and content[:2] == b"JP" and b"c2pa" in content:
             return True
     return False
