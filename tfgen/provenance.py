@@ -263,7 +263,8 @@ class _Reader:
         self.xmp = xmp.strip(b"\0 \t\r\n")
         self.about, self.tool, self.end = "", None, None
         self.cuts, self._values = [], []
-        self._path, self._start, self._text = [], None, None
+        self._path, self._depth = [], None  # elements that are open; that of the root
+        self._start, self._text = None, None
         parser = self._parser = expat.ParserCreate("utf-8", " ")
         parser.StartDoctypeDeclHandler = self._refuse
         parser.StartElementHandler = self._open
@@ -289,8 +290,10 @@ class _Reader:
 
     def _open(self, name, attributes):
         self._path.append(name)
+        if name == ROOT and self._depth is None:
+            self._depth = len(self._path)
         start = self._parser.CurrentByteIndex
-        if self._is_node(self._path):
+        if name == NODE and self._is_below_root(1):
             self.about = attributes.get(f"{RDF} about", self.about)
             self.tool = attributes.get(TOOL, self.tool)
             if SOURCE in attributes:
@@ -298,7 +301,7 @@ class _Reader:
                 tag = TAG.match(self.xmp, start)
                 place = ATTRIBUTE.search(self.xmp, start, tag.end())
                 self.cuts.append(place.span())
-        elif self._is_node(self._path[:-1]) and name in (SOURCE, TOOL):
+        elif name in (SOURCE, TOOL) and self._is_below_root(2):
             self._start, self._text = start, [attributes.get(f"{RDF} resource", "")]
 
     def _read(self, text):
@@ -307,7 +310,7 @@ class _Reader:
 
     def _close(self, name):
         place = self._parser.CurrentByteIndex
-        if self._text is not None and self._is_node(self._path[:-1]):
+        if self._text is not None and self._is_below_root(2):
             text = "".join(self._text).strip()
             if name == TOOL:
                 self.tool = text
@@ -318,13 +321,14 @@ class _Reader:
                     tag = TAG.match(self.xmp, place)
                 self.cuts.append((self._start, tag.end()))
             self._text = None
-        if name == ROOT and self.xmp.startswith(b"</", place):  # not <rdf:RDF/>
-            self.end = place
+        if len(self._path) == self._depth and self.xmp.startswith(b"</", place):
+            self.end = place  # of <rdf:RDF/> there is none
         self._path.pop()
 
-    @staticmethod
-    def _is_node(path):
-        return path[-2:] == [ROOT, NODE] and path.count(ROOT) == 1
+    def _is_below_root(self, steps):
+        """Whether the element that is open is a node, or a statement of one."""
+        at = self._depth is not None and len(self._path) == self._depth + steps
+        return at and self._path[self._depth] == NODE
 
 
 # --- Files ------------------------------------------------------------------

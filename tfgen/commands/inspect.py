@@ -15,13 +15,15 @@ def inspect(file, key=None):
     """Print what a file states, and whether its pixels hold the mark of a key."""
     photo = photo_files.read_photo(file)
     with Image.open(file) as image:
-        width, height = image.size
+        kind, (width, height) = image.format, image.size
+        signed, xmp = describe_manifest(image), read_xmp(image)
+        image.load()  # a PNG may say more behind the pixels
+        xmp = xmp or image.info.get("xmp")
         lines = {
-            "source": describe_source(image),
-            "software": describe_software(image),
-            "C2PA": describe_manifest(image),
+            "source": describe_source(xmp),
+            "software": describe_software(image, xmp),
+            "C2PA": signed,
         }
-        kind = image.format
     if key is not None:
         lines["mark"] = describe_mark(photo, key)
     print(f"{shown(file)}: {kind}, {width} x {height} pixels")
@@ -29,10 +31,10 @@ def inspect(file, key=None):
         print(f"{name + ':':10}{shown(text)}")
 
 
-def describe_source(image):
-    """What a file says of how its picture was made."""
+def describe_source(xmp):
+    """What XMP says of how a picture was made."""
     try:
-        source = read_source(read_xmp(image))
+        source = read_source(xmp)
     except ValueError as error:
         return f"not known: {error}"
     if source is None:
@@ -41,11 +43,11 @@ def describe_source(image):
     return f"{words} ({source[:100]})"
 
 
-def describe_software(image):
+def describe_software(image, xmp):
     """The programs that a file names."""
     names = [image.getexif().get(Base.Software), image.info.get("Software")]
     try:
-        names.append(read_tool(read_xmp(image)))
+        names.append(read_tool(xmp))
     except ValueError:
         pass  # said of the source
     names = dict.fromkeys(str(name)[:100] for name in names if name)
