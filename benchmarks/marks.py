@@ -4,7 +4,7 @@
     python benchmarks/marks.py --keys 80
 
 The middle of the twelve test photos, at most 384 x 384 pixels, is marked with a PSNR of
-40 dB and rounded to bytes. Each is damaged, rounded again, and looked for at the
+42 dB and rounded to bytes. Each is damaged, rounded again, and looked for at the
 default scales: found is what chance would show at most once in a million. PSNR of the
 damaged to the clean photo, where they lie on each other. Erasers are the networks of
 `python -m tfgen restore`, alone, and after noise or halving that hides the mark first;
