@@ -1,5 +1,8 @@
 """`python -m tfgen inspect`: what a picture file says of itself."""
 
+import contextlib
+import io
+
 from PIL import Image
 from PIL.ExifTags import Base
 
@@ -13,7 +16,8 @@ FOUND = 1e-6  # the chance from which on a mark is said to be there
 
 def inspect(file, key=None):
     """Print what a file states, and whether its pixels hold the mark of a key."""
-    photo = photo_files.read_photo(file)
+    with contextlib.redirect_stderr(io.StringIO()):  # notes on what is not read
+        photo = photo_files.read_photo(file)
     with Image.open(file) as image:
         kind, (width, height) = image.format, image.size
         signed, xmp = describe_manifest(image), read_xmp(image)
