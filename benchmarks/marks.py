@@ -123,6 +123,7 @@ def measure(photos, marked, damage):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--csv", help="where to put the table")
+    parser.add_argument("--damages", nargs="+", help="these only, by name")
     parser.add_argument("--keys", type=int, help="look for so many in vain, instead")
     options = parser.parse_args()
     if options.csv:
@@ -141,7 +142,8 @@ def main():
         name: (marked[:FEW] if name == ANEW else marked, damage)
         for name, damage in build_damages().items()
     }
-    for name, (images, damage) in cases.items():
+    for name in options.damages or cases:
+        images, damage = cases[name]
         start = time.perf_counter()
         matches, decibels = measure(photos, images, damage)
         found = sum(chance(count) < FOUND for count in matches)
@@ -153,8 +155,8 @@ def main():
         writer.writerow(row)
         seconds = time.perf_counter() - start
         print(f"{name:24}", *row[1:], f"  ({seconds:.0f} s)", sep="\t", flush=True)
-    if options.csv:
-        write_whole(options.csv, table.getvalue().encode())
+        if options.csv:
+            write_whole(options.csv, table.getvalue().encode())
 
 
 def count_false_alarms(photos, keys):

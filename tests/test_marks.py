@@ -133,6 +133,11 @@ def test_the_mark_is_found(marked, damage, channels):
     assert found.scale[0] == expected.get(damage, 1)
 
 
+def test_the_network_for_photos_does_not_erase_it(marked):
+    restored = tfgen.load_pretrained("photo").restore(compress(marked[3], 50))
+    assert find_mark(np.clip(restored, 0, 1)[None], KEY, HERE).probability < 1e-6
+
+
 def test_grey_holds_the_mark_of_colour(marked):
     grey = marked[3] @ np.float32([0.299, 0.587, 0.114])
     assert find_mark(grey[None, ..., None], KEY, HERE).probability < 1e-6
