@@ -19,6 +19,7 @@ from PIL import Image
 
 import tfgen
 from tfgen.plot.display import check_figure_path
+from tfgen.provenance import save_options
 
 LETTERS = Path(__file__).parents[1] / "notebooks" / "pictures" / "letters_64.png"
 SIDE = 128  # pixels of a photo, height and width
@@ -78,7 +79,7 @@ def main():
     page = Image.new("RGB", (photos.width, sum(part.height for part in parts)))
     for index, part in enumerate(parts):
         page.paste(part, (0, sum(above.height for above in parts[:index])))
-    page.save(path, optimize=True)
+    page.save(path, optimize=True, **save_options("PNG", "mixed"))
 
 
 def open_image(path):

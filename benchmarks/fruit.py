@@ -239,7 +239,9 @@ def main():
         nearest, _ = find_nearest(samples, asked, photos, labels)
         pairs = np.stack([samples, nearest], axis=1).reshape(-1, SIDE, SIDE, 3)
         large = pairs.repeat(2, axis=1).repeat(2, axis=2)
-        tfgen.show_images(large, rows=CLASSES, columns=8, path=options.picture)
+        tfgen.show_images(
+            large, rows=CLASSES, columns=8, path=options.picture, source="mixed"
+        )
 
 
 if __name__ == "__main__":

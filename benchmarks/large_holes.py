@@ -91,7 +91,7 @@ def main():
         for name, rows in scores.items():
             print(f"{name:15}", *(f"{mean:8.2f}" for mean in np.mean(rows, axis=0)))
         if side == 48 and options.picture:
-            tfgen.show_comparison(shown, path=options.picture)
+            tfgen.show_comparison(shown, path=options.picture, source="mixed")
 
 
 if __name__ == "__main__":

@@ -158,7 +158,7 @@ def main():
 
     if options.picture is not None:
         letters = gan.sample(labels=np.arange(104) % LETTERS, seed=2)
-        tfgen.show_images(letters, columns=26, path=options.picture)
+        tfgen.show_images(letters, columns=26, path=options.picture, source="generated")
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def show_alphabets(gan, path):
     asked = np.array([(letter, 0) for letter in range(26)] * 2)
     images = gan(np.concatenate([latents, *gan.one_hot(asked)], axis=-1)).numpy()
     images = images.repeat(2, axis=1).repeat(2, axis=2)
-    tfgen.show_images(images, columns=13, path=path)
+    tfgen.show_images(images, columns=13, path=path, source="generated")
 
 
 def main():
@@ -112,7 +112,8 @@ def main():
     if options.picture and options.labels:
         show_alphabets(gan, options.picture)
     elif options.picture:
-        tfgen.show_images(gan.sample(100, seed=2), columns=20, path=options.picture)
+        letters = gan.sample(100, seed=2)
+        tfgen.show_images(letters, columns=20, path=options.picture, source="generated")
 
 
 if __name__ == "__main__":

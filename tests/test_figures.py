@@ -132,9 +132,7 @@ def test_bad_comparisons_are_named():
 def kept_figures(monkeypatch):
     """Keep the figures that are drawn, to look into them."""
     kept = []
-    monkeypatch.setattr(
-        figures, "show_figure", lambda figure, alt, path: kept.append(figure)
-    )
+    monkeypatch.setattr(figures, "show_figure", lambda figure, *_: kept.append(figure))
     yield kept
     plt.close("all")
 

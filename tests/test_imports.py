@@ -18,14 +18,14 @@ FORBIDDEN = {"tests", "notebooks", "benchmarks", "IPython", "pytest"}
 MODELS = {"gan", "vae", "diffusion", "unet", "restoration", "defects", "srgan"}
 ROOMS = {  # each folder and file of the package, and the others that it may import
     "__init__": {
-        *("data", "diagnosis", "filling", "film", "measures", "muon", "plot"),
-        *("prior", "redrawing", "tiles", "weights"),
+        *("data", "diagnosis", "filling", "film", "marks", "measures", "muon"),
+        *("plot", "prior", "provenance", "redrawing", "tiles", "weights"),
         *MODELS,
     },
     "__main__": {"commands"},
     "commands": {
-        *("data", "filling", "film", "images", "measures", "tiles", "weights"),
-        "writing",
+        *("data", "filling", "film", "images", "marks", "measures", "provenance"),
+        *("tiles", "weights", "writing"),
         *MODELS,
     },
     "weights": {"data", "measures", *MODELS},
@@ -48,7 +48,9 @@ ROOMS = {  # each folder and file of the package, and the others that it may imp
     "checks": set(),
     "data": {"checks", "images", "writing"},
     "measures": {"checks", "images", "model", "writing"},
-    "plot": {"checks", "images", "writing"},
+    "plot": {"checks", "images", "provenance", "writing"},
+    "marks": {"images"},
+    "provenance": {"images", "writing"},
     "images": set(),
     "writing": set(),
 }

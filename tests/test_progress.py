@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import tfgen
+from tfgen import provenance
 from tfgen.plot.canvas import draw_grid
 from tfgen.plot.progress import SampleGrid
 
@@ -250,3 +251,12 @@ def test_bad_samples_are_named():
     model.compile()
     with pytest.raises(ValueError, match="model.sample: image 0: values .* from 1"):
         model.fit(np.ones((4, 1)), callbacks=[SampleGrid()], verbose=0)
+
+
+@pytest.mark.parametrize("name", ["samples.png", "samples.gif"])
+def test_files_say_that_a_model_made_them(tmp_path, name):
+    train(SampleGrid(count=4, path=tmp_path / name))
+    with Image.open(tmp_path / name) as picture:
+        xmp = provenance.read_xmp(picture)
+        assert getattr(picture, "n_frames", 1) == (4 if name.endswith("gif") else 1)
+    assert provenance.read_source(xmp) == "trainedAlgorithmicMedia"

@@ -14,9 +14,11 @@ import pytest
 from image_files import ink_profile
 from PIL import Image, ImageCms
 from small_networks import COLOR, GREY, build_restorer
+from test_provenance import build_signed
 from test_writing import NAMES
 
 import tfgen
+from tfgen import provenance
 from tfgen import weights as pretrained
 from tfgen.__main__ import main
 from tfgen.commands import networks, photo_files, screen
@@ -698,3 +700,87 @@ def test_code_in_a_file_is_not_run(fails):
     line = "restore grey.png --task denoise --weights code.keras -o out.png"
     fails(line, "Cannot load code.keras: it carries code, which could do anything.")
     assert not os.path.exists("run")
+
+
+# --- What the file says of how the photo was made ---------------------------
+
+
+def stated(path):
+    with Image.open(path) as image:
+        return provenance.read_source(provenance.read_xmp(image))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("", "algorithmicallyEnhanced"),
+        ("--task denoise --sigma 20", "algorithmicallyEnhanced"),
+        ("--task upscale --scale 2", "algorithmicallyEnhanced"),
+        ("--task upscale --scale 2 --strength 0", "algorithmicallyEnhanced"),
+        (
+            "--task upscale --scale 4 --sharp",
+            "compositeWithTrainedAlgorithmicMedia",
+        ),
+        ("--task inpaint --mask mask.png", "compositeWithTrainedAlgorithmicMedia"),
+        ("--task inpaint --mask mask.png --strength 0", None),
+        ("--task denoise --strength 0", None),
+    ],
+)
+@pytest.mark.parametrize("name", ["out.png", "out.jpg", "out.webp", "out.tif"])
+def test_files_say_what_was_done(here, capsys, options, expected, name):
+    make_mask()
+    line = f"restore color.png -o {name} --compare both.jpg {options}"
+    assert main(line.split()) == 0
+    assert stated(name) == stated("both.jpg") == expected
+    assert "XMP" not in capsys.readouterr().err
+
+
+def test_a_file_that_was_generated_stays_so(here):
+    image = np.asarray(COLOR, np.float32) / 255
+    for name in ("drawn.png", "drawn.jpg", "drawn.webp", "drawn.tif"):
+        tfgen.save_image(name, image, source="generated")
+        assert main(f"restore {name} -o out.png --compare x.png --force".split()) == 0
+        assert stated("out.png") == stated("x.png") == "trainedAlgorithmicMedia"
+
+
+def test_xmp_is_kept_beside_what_was_done(here, capsys):
+    xmp = provenance.add_source(None, "negativeFilm").replace(
+        b"</rdf:RDF>",
+        b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" '
+        b'dc:format="mine"/></rdf:RDF>',
+    )
+    Image.fromarray(COLOR).save("film.jpg", xmp=xmp)
+    assert main("restore film.jpg -o out.jpg --compare x.jpg".split()) == 0
+    assert stated("out.jpg") == stated("x.jpg") == "algorithmicallyEnhanced"
+    with Image.open("out.jpg") as out, Image.open("x.jpg") as both:
+        assert b'dc:format="mine"' in out.info["xmp"]
+        assert b"mine" not in both.info["xmp"]
+    assert capsys.readouterr().err == ""
+
+
+def test_damaged_xmp_is_replaced_and_long_xmp_reduced(here, capsys):
+    Image.fromarray(COLOR).save("bad.jpg", xmp=b"<x>")
+    assert main("restore bad.jpg -o out.jpg".split()) == 0
+    assert stated("out.jpg") == "algorithmicallyEnhanced"
+    note = capsys.readouterr().err
+    assert note.startswith("note: out.jpg: its XMP is damaged (no element found: ")
+    assert note.endswith("); it was replaced\n")
+    long = provenance.add_source(None, "print") + b"<!--" + b"x" * 70_000 + b"-->"
+    Image.fromarray(COLOR).save("long.webp", xmp=long)
+    assert main("restore long.webp -o out.jpg --force".split()) == 0
+    assert stated("out.jpg") == "algorithmicallyEnhanced"
+    note = "note: out.jpg: JPEG cannot hold the photo's XMP\n"
+    assert capsys.readouterr().err == note
+
+
+def test_a_format_that_holds_no_statement_is_noted(here, capsys):
+    assert main("restore color.png -o out.bmp".split()) == 0
+    note = "note: out.bmp: BMP cannot hold the statement that it was restored\n"
+    assert capsys.readouterr().err == note
+
+
+def test_a_manifest_that_is_lost_is_noted(here, capsys):
+    Path("signed.png").write_bytes(build_signed("PNG"))
+    assert main("restore signed.png -o out.png".split()) == 0
+    note = "note: signed.png: its C2PA manifest was not kept, as it signs other pixels"
+    assert note in capsys.readouterr().err

@@ -70,6 +70,10 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         wasserstein_discriminator_loss,
         wasserstein_generator_loss,
     )
+    from tfgen.marks import (
+        add_mark,
+        find_mark,
+    )
     from tfgen.measures.coding import (
         LatentCoder,
         latent_steps,
@@ -112,6 +116,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
     )
     from tfgen.plot.progress import SampleGrid
     from tfgen.prior import restore_with_prior
+    from tfgen.provenance import save_image
     from tfgen.redrawing import redraw
     from tfgen.restoration import (
         Restorer,

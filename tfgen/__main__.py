@@ -1,4 +1,4 @@
-"""The command line: `python -m tfgen check`, `restore` and `evaluate`."""
+"""The command line: `python -m tfgen check`, `restore`, `evaluate` and `inspect`."""
 
 import argparse
 import importlib
@@ -55,8 +55,10 @@ def add_restore(commands):
         "enlarge",
         description="Restore a photo, a folder of photos, or a film, with small "
         "trained networks. Depth, transparency, colour profile, EXIF and XMP are kept "
-        "where the format of OUT has them; pixels are turned upright. A note says if "
-        "colours may change. Nothing is overwritten without --force.",
+        "where the format of OUT has them; pixels are turned upright. XMP also says "
+        "that the photo was enhanced by an algorithm or, where holes were filled or "
+        "texture was drawn, partly made by a trained model (see inspect). A note says "
+        "if colours may change. Nothing is overwritten without --force.",
         epilog="Folders: all photos in PHOTO and below are restored into the same tree "
         "in OUT, under the same names, with the same options as a single one; what "
         "OUT cannot have as it is, such as HEIC, becomes PNG. --mask and --compare "
@@ -180,6 +182,23 @@ def add_evaluate(commands):
     add_shared(parser)
 
 
+def add_inspect(commands):
+    parser = commands.add_parser(
+        "inspect",
+        help="tell what a picture file says of how it was made",
+        description="Print what a picture file states: the Digital Source Type of "
+        "IPTC, the software, and whether there is a signed manifest of C2PA, whose "
+        "signature is not checked. All of it can be written and deleted by anyone; "
+        "that nothing is said says nothing.",
+    )
+    parser.add_argument("file", metavar="FILE", help="image file")
+    parser.add_argument(
+        "--key",
+        help="also look into the pixels for the mark that tfgen.add_mark has left with "
+        "this key",
+    )
+
+
 def add_shared(parser):
     add = parser.add_argument
     add(
@@ -211,6 +230,7 @@ def main(arguments=None):
     commands.add_parser("check", help="tell what is wrong here, and the fix")
     add_restore(commands)
     add_evaluate(commands)
+    add_inspect(commands)
     options = vars(parser.parse_args(arguments))
     return run_command(options.pop("command"), options)
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import IFD, Base
 
 from tfgen.commands.screen import shown
 from tfgen.data.decoding import decode, has_ink_profile
+from tfgen.provenance import add_source, has_manifest, only_source, xmp_options
 from tfgen.writing import check_path, replacing
 
 try:  # iPhones' files, with the extra `heic`
@@ -126,6 +127,8 @@ def _find_losses(image):
         yield "Lab was turned into sRGB"
     if image.format == "PNG" and _read_cicp(image) not in (b"", b"\1\15\0\1"):  # sRGB
         yield "its cICP was not used; colours may look different"
+    if has_manifest(image):
+        yield "its C2PA manifest was not kept, as it signs other pixels"
 
 
 def _read_cicp(image):
@@ -207,6 +210,8 @@ def _reason(error, path):
             return "HEIC needs one more package: python -m pip install pillow-heif"
         return "it is not an image that Pillow knows; save it as an 8-bit PNG"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if "MAX_TEXT" in text:  # a limit of Pillow for PNG
+        return "a text in it is too long; save the picture anew without its metadata"
     return text.rstrip(".")
 
 
@@ -284,8 +289,10 @@ def choose_format(path, photo, scale=1):
     return form
 
 
-def write_photo(path, photo):
+def write_photo(path, photo, source=None):
     """Write a `Photo` in the format of the extension, whole or not at all.
+
+    Its XMP says what `source` says of how it was made, as of `tfgen.save_image`.
 
     A colour profile is kept where it fits the channels that are written; if not, a note
     says so. EXIF and XMP are kept where the format has them and they are not too long.
@@ -305,21 +312,33 @@ def write_photo(path, photo):
         options["icc_profile"] = photo.icc_profile
     elif photo.icc_profile:
         note(path, "its colours may look different, without the photo's profile")
-    for name in ("exif", "xmp"):
-        content = getattr(photo, name)
-        if content and len(content) <= form.longest_text:
-            options[name] = content
-        elif content:
-            note(path, f"{form.name} cannot hold the photo's {name.upper()}")
-    if form.name == "PNG" and "xmp" in options:
-        options["pnginfo"] = PngImagePlugin.PngInfo()
-        xmp = options.pop("xmp").decode("utf-8", "replace")
-        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp)
+    xmp = _state_source(path, photo.xmp, source)
+    if photo.exif and len(photo.exif) <= form.longest_text:
+        options["exif"] = photo.exif
+    elif photo.exif:
+        note(path, f"{form.name} cannot hold the photo's EXIF")
+    if xmp and len(xmp) > form.longest_text:
+        what = "photo's XMP" if photo.xmp else "statement that it was restored"
+        note(path, f"{form.name} cannot hold the {what}")
+        xmp = only_source(xmp) if form.longest_text else None
+    more = xmp_options(form.name, xmp) if xmp else {}
     if form.name == "TIFF":
-        exif = options["exif"] = Image.Exif()
+        exif = Image.Exif()
         exif.load(photo.exif)
         exif.update(_encode(exif))
-        if photo.xmp:
-            exif[Base.XMLPacket] = photo.xmp
+        exif.update(more.get("exif", {}))
+        more = {"exif": exif}
+    options |= more
     with replacing(path) as file:
         image.save(file, form.name, **options)
+
+
+def _state_source(path, xmp, source):
+    """XMP with the source; what is damaged is made anew, which a note says."""
+    if source is None:
+        return xmp
+    try:
+        return add_source(xmp, source)
+    except ValueError as error:
+        note(path, f"{error}; it was replaced")
+        return add_source(None, source)

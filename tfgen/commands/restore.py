@@ -18,6 +18,7 @@ from tfgen.commands.screen import shown
 from tfgen.data.decoding import Photo
 from tfgen.filling import fill_patches
 from tfgen.measures.classics import enlarge_bicubic
+from tfgen.provenance import only_source
 from tfgen.tiles import estimate_noise
 
 LARGE = 1_000_000  # pixels from which on progress is shown
@@ -214,14 +215,26 @@ class Job:
                 row[:] = finishing.stretch(row, levels)
         return restored
 
+    def name_source(self, before, after, holes):
+        """What the file says of how the photo was made, or None if it is unchanged.
+
+        Holes that were filled and texture that was drawn show what no camera saw.
+        """
+        if np.array_equal(before.pixels, after.pixels):
+            return None
+        invented = self.sharp or (holes is not None and holes.any())
+        return "mixed" if invented and self.strength > 0 else "enhanced"
+
     def write(self, files, before, after, holes):
         """Write the restored photo and what else is asked for, the mask last: a person
         may have corrected one that is there."""
-        photo_files.write_photo(files.output, after)
+        source = self.name_source(before, after, holes)
+        photo_files.write_photo(files.output, after, source)
         if files.compare:
             picture = draw_before_after(before.pixels, after.pixels)
-            picture = Photo(picture, icc_profile=after.icc_profile)
-            photo_files.write_photo(files.compare, picture)
+            xmp = only_source(after.xmp)
+            picture = Photo(picture, icc_profile=after.icc_profile, xmp=xmp)
+            photo_files.write_photo(files.compare, picture, source)
         if self.finds and files.mask:
             mask = np.where(holes, 255, 0).astype(np.uint8)
             photo_files.write_photo(files.mask, Photo(mask[..., None]))

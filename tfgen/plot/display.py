@@ -11,12 +11,17 @@ from matplotlib.backend_bases import FigureCanvasBase
 from PIL import Image
 
 from tfgen.plot.canvas import DPI
+from tfgen.provenance import FORMATS, check_source, save_options
 from tfgen.writing import check_path, write_whole
 
 
-def check_figure_path(path):
-    """Raise ValueError unless a figure can be written to `path`, or it is None."""
+def check_figure_path(path, source=None):
+    """Raise ValueError unless a figure can be written to `path`, or it is None.
+
+    `source` is what the file will say of how the images were made.
+    """
     if path is None:
+        check_source(path, source, ending=".png")
         return
     check_path(path)
     formats = {*FigureCanvasBase.get_supported_filetypes()} - {"pgf"}  # needs LaTeX
@@ -25,6 +30,7 @@ def check_figure_path(path):
             f"Cannot write {path}: the name must end in one of "
             f"{', '.join(f'.{name}' for name in sorted(formats))}."
         )
+    check_source(path, source, ending=f".{find_format(path)}")
 
 
 def find_format(path):
@@ -32,12 +38,13 @@ def find_format(path):
     return Path(os.fsdecode(path)).suffix[1:].lower() or "png"
 
 
-def show_figure(figure, alt, path):
+def show_figure(figure, alt, path, source=None):
     """Write the figure if a path is given; display it; close it."""
     try:
         if path is not None:
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=find_format(path), dpi=DPI)
+            buffer, form = io.BytesIO(), find_format(path)
+            options = {"pil_kwargs": save_options(FORMATS.get(f".{form}"), source)}
+            figure.savefig(buffer, format=form, dpi=DPI, **(options if source else {}))
             write_whole(path, buffer.getvalue())
         if in_notebook():
             display_bundle(make_bundle(figure, alt), alt)

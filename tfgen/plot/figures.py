@@ -23,7 +23,16 @@ PALETTE = (
 )
 
 
-def show_images(images, titles=None, *, rows=None, columns=None, alt=None, path=None):
+def show_images(
+    images,
+    titles=None,
+    *,
+    rows=None,
+    columns=None,
+    alt=None,
+    path=None,
+    source=None,
+):
     """Show images in a grid, on the fixed scale from 0 (black) to 1 (white).
 
     Parameters
@@ -43,19 +52,23 @@ def show_images(images, titles=None, *, rows=None, columns=None, alt=None, path=
     path : str or Path, optional
         Also write the figure to this file; its extension is the format, such as .png
         or .svg.
+    source : {"generated", "mixed", "enhanced"}, optional
+        What this file says of the images, as of `save_image`: made by a trained model;
+        partly so, or shown beside real ones; denoised or enlarged. Without it the file
+        says nothing, since images do not show how they were made.
 
     Raises
     ------
     ValueError
         For other shapes, types or values of images, another number of titles or
-        names, or a path that cannot be written.
+        names, a path that cannot be written, or one that cannot hold the source.
 
     Notes
     -----
     Pixels are enlarged by a whole factor without smoothing. Grids wider than 1,200
     pixels are averaged down by a whole factor: show a crop to see noise or detail.
     """
-    check_figure_path(path)
+    check_figure_path(path, source)
     images = list_images(images)
     if columns is None:
         root = math.ceil(math.sqrt(len(images)))
@@ -73,10 +86,12 @@ def show_images(images, titles=None, *, rows=None, columns=None, alt=None, path=
     rows = _name_rows(rows, math.ceil(len(images) / columns))
     noun = "image" if len(images) == 1 else "images"
     alt = alt or f"Grid of {len(images)} {noun}, {columns} in a row"
-    show_figure(draw_grid(images, titles, columns, rows), alt, path)
+    show_figure(draw_grid(images, titles, columns, rows), alt, path, source)
 
 
-def show_comparison(columns, titles=None, *, rows=None, alt=None, path=None):
+def show_comparison(
+    columns, titles=None, *, rows=None, alt=None, path=None, source=None
+):
     """Show versions of the same images side by side: a column a version.
 
     Parameters
@@ -89,10 +104,10 @@ def show_comparison(columns, titles=None, *, rows=None, alt=None, path=None):
         For some or all columns, a line above each image, such as its PSNR.
     rows : sequence of strings, optional
         A name at the left of each row.
-    alt, path : optional
+    alt, path, source : optional
         As for `show_images`.
     """
-    check_figure_path(path)
+    check_figure_path(path, source)
     titles = titles or {}
     unknown = [name for name in titles if name not in columns]
     if unknown:
@@ -126,7 +141,7 @@ def show_comparison(columns, titles=None, *, rows=None, alt=None, path=None):
             texts.append("\n".join(lines))
     noun = "image" if count == 1 else "images"
     alt = alt or f"Comparison of {count} {noun}, side by side: {', '.join(columns)}"
-    show_figure(draw_grid(cells, texts, len(columns), rows), alt, path)
+    show_figure(draw_grid(cells, texts, len(columns), rows), alt, path, source)
 
 
 def _name_rows(rows, count):

@@ -12,6 +12,7 @@ import numpy as np
 from tfgen.checks import check_seed
 from tfgen.plot.canvas import draw_grid, list_images, make_picture
 from tfgen.plot.display import display_bundle, in_notebook, make_bundle, make_metadata
+from tfgen.provenance import add_source, put_into_gif, save_options
 from tfgen.writing import check_path, write_whole
 
 
@@ -22,7 +23,8 @@ class SampleGrid(keras.callbacks.Callback):
     on its way from noise to image. Row 0 is drawn before training. If the model draws
     by label, each column asks for the same labels all the time and names them above. A
     notebook keeps one figure that grows; a script shows nothing, and writes to `path`
-    if one is given.
+    if one is given, a file that says that a trained model made the images
+    (`save_image`).
 
     Parameters
     ----------
@@ -151,7 +153,9 @@ class SampleGrid(keras.callbacks.Callback):
         buffer = io.BytesIO()
         columns = math.ceil(math.sqrt(self.count))
         if name.lower().endswith(".png"):
-            make_picture(self.images[-1], columns).save(buffer, "png")
+            options = save_options("PNG", "generated")
+            make_picture(self.images[-1], columns).save(buffer, "png", **options)
+            content = buffer.getvalue()
         else:
             first, *rest = [make_picture(images, columns) for images in self.images]
             durations = [500] * len(rest) + [2000]  # milliseconds; rest on the last
@@ -163,8 +167,9 @@ class SampleGrid(keras.callbacks.Callback):
                 duration=durations,
                 loop=0,
             )
+            content = put_into_gif(buffer.getvalue(), add_source(None, "generated"))
         try:
-            write_whole(name, buffer.getvalue())
+            write_whole(name, content)
         except OSError as error:
             warnings.warn(str(error), stacklevel=2)
 
