@@ -21,7 +21,6 @@ import io
 import time
 
 import numpy as np
-import tensorflow as tf
 from scipy import stats
 
 import tfgen
@@ -118,12 +117,14 @@ def draw(path, seed):
         Image.fromarray(np.uint8(np.rint(255 * drawn))).save(file, "JPEG", quality=84)
         write_whole(path, file.getvalue())
 
-    left, right = painting[80:560, :194], painting[80:560, 194:]
-    print(f"its right half: {patch_distance(left[None], right[None])[0]:.2f} levels")
-    other = tf.image.resize(load("manet"), (480, 792), antialias=True)
-    for name, image in {"drawn": drawn, "Manet": np.clip(other, 0, 1)}.items():
-        strips = [image[:, start : start + 194] for start in range(0, 776, 194)]
-        distance = patch_distance(np.stack([left] * 4), np.stack(strips)).mean()
+    manet = load("manet")
+    height = len(manet)  # of all: none is enlarged or shrunk, which changes detail
+    left, right = painting[126:][:height, :194], painting[126:][:height, 194:]
+    images = {"its right half": right, "drawn": drawn[46:][:height], "Manet": manet}
+    for name, image in images.items():
+        starts = range(0, image.shape[1] - 193, 194)
+        strips = np.stack([image[:, start : start + 194] for start in starts])
+        distance = patch_distance(np.stack([left] * len(strips)), strips).mean()
         print(f"{name}: {distance:.2f} levels from the left half")
     print(f"drawn {np.median(to_nearest(drawn, painting)):.1f} levels to the nearest")
     print(f"right half {np.median(to_nearest(right, left)):.1f} to that of the left")

@@ -212,6 +212,49 @@ def test_a_discriminator_of_images_and_labels_raises_no_alarm():
     assert diagnose((generator(), judge), IMAGES) == []
 
 
+def test_a_generator_of_images_from_images_is_no_encoder():
+    colour = stack(
+        (16, 16, 3), layers.Conv2D(3, 3, padding="same", activation="sigmoid")
+    )
+    judge = stack((16, 16, 3), down(4), layers.Conv2D(1, 3, activation="sigmoid"))
+    (found,) = diagnose((colour, judge), np.repeat(IMAGES, 3, axis=-1))
+    assert "not in one number an image" in found.fault
+
+
+def test_a_decoder_of_latents_and_labels_raises_no_alarm():
+    given = keras.Input((8,)), keras.Input((3,))
+    x = layers.Dense(256, activation="sigmoid")(layers.Concatenate()(given))
+    conditional = keras.Model(given, layers.Reshape((16, 16, 1))(x))
+    assert diagnose((encoder(16), conditional), IMAGES) == []
+
+
+def test_classes_of_a_model_of_ones_own():
+    class Own(keras.Model):
+        def __init__(self, classes):
+            super().__init__()
+            self.generator, self.discriminator = pair()
+            self.classes = classes
+
+    for classes in (10, (10,), ()):
+        assert diagnose(Own(classes), IMAGES) == []
+
+
+def test_standardized_images_raise_no_alarm():
+    images = (IMAGES - IMAGES.mean()) / IMAGES.std()
+    assert diagnose(discriminator(), images) == []
+
+
+def test_several_losses_are_not_looked_at():
+    network = discriminator()
+    network.compile("adam", ["mse"])
+    assert diagnose(network, IMAGES) == []
+
+
+def test_other_data_is_refused():
+    with pytest.raises(ValueError, match="images .n, height, width, channels."):
+        diagnose(discriminator(), tf.data.Dataset.from_tensors(IMAGES))
+
+
 def test_layers_that_are_added_one_by_one():
     network = keras.Sequential()
     for layer in (layers.Input((16, 16, 1)), down(4, "relu"), layers.LeakyReLU()):

@@ -158,6 +158,32 @@ def test_what_cannot_be_restored_is_refused():
         restore([np.zeros((8, 8, 1), np.uint8)], blur)
 
 
+def test_moved_neighbours_may_overshoot():
+    """A network that is not told sigma takes [0, 1] only, also of what is moved."""
+    rows = np.indices((48, 48))[0][..., None]
+    scene = [np.float32((rows + move) // 6 % 2) for move in (0, 0.5, 1)]
+    assert restore(scene, build_restorer("photo"), sigma=10).shape == (3, 48, 48, 1)
+    noisy = add_noise(np.stack(scene))
+    assert restore(noisy, build_restorer("photo"), sigma=10).max() <= 1
+    with pytest.raises(ValueError, match="0, 1"):
+        restore([200 * image for image in scene], build_restorer("photo"), sigma=10)
+
+
+def test_a_result_can_be_changed_in_place():
+    """It is no part of what the next frames are compared with."""
+    frames = [draw_scene(32, 32, seed=seed) for seed in range(4)]  # no neighbour helps
+    expected = restore(frames, blur, sigma=SIGMA)
+    film = tfgen.restore_film(frames, blur, sigma=SIGMA)
+    for one, other in zip(film, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+        one *= 0
+
+
+def test_a_network_that_enlarges_is_refused():
+    with pytest.raises(ValueError, match="enlarges"):
+        tfgen.restore_film([draw_scene(8, 8)], build_restorer("upscale_x2"))
+
+
 def test_flicker_is_the_change_where_nothing_moves():
     clean = np.full((3, 8, 8, 3), 0.5, np.float32)
     clean[1:, :4] += 0.1  # moves

@@ -1,4 +1,4 @@
-"""Common faults of image networks, found by running one batch through them."""
+"""Common faults of image networks, found by running random inputs through them."""
 
 import contextlib
 from collections import namedtuple
@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from .checks import ends, fits, output_range
+from .checks import ends, fits, output_range, require
 
 Finding = namedtuple("Finding", ["fault", "cure"])
 PAIRS = ("generator", "discriminator"), ("encoder", "decoder"), ("network",)
@@ -24,7 +24,7 @@ def diagnose(model, data, loss=None):
         A network; (generator, discriminator); (encoder, decoder); or a model that has
         such a pair as attributes of these names. It is not trained.
     data : array (n, height, width, channels)
-        A batch of images, on the scale that the networks are trained on.
+        Images on the scale that the networks are trained on: shape and range count.
     loss : callable or str, optional
         Of (targets, output); by default what the last network is compiled with.
 
@@ -34,6 +34,7 @@ def diagnose(model, data, loss=None):
         Named tuples (fault, cure) of strings. An empty one proves no health.
     """
     images = np.asarray(data)
+    require(images.ndim == 4, "data: images (n, height, width, channels) are needed.")
     networks, rules = find_networks(model), [look_at_images(images)]
     for name, network in networks.items():
         if not getattr(network, "outputs", None):
@@ -43,15 +44,16 @@ def diagnose(model, data, loss=None):
         rules.append(look_at_range(name, network, images))
     rules.append(look_at_shapes(networks, images, getattr(model, "classes", ())))
     loss = loss or getattr(model, "loss", None) or getattr(network, "loss", None)
-    if loss:
+    if isinstance(loss, str) or callable(loss):
         rules.append(look_at_loss(network, keras.losses.get(loss)))
     return [Finding(*finding) for rule in rules for finding in rule]
 
 
 def find_networks(model):
     if isinstance(model, tuple | list):
-        takes = getattr(model[0], "inputs", None) or [np.zeros(())]
-        return dict(zip(PAIRS[len(takes[0].shape) == 4], model, strict=True))
+        one, two = (shape_of((getattr(x, "inputs", None) or [x])[0]) for x in model)
+        coder = len(one) == 3 and one[2:] != two[2:]  # the other judges no such images
+        return dict(zip(PAIRS[coder], model, strict=True))
     for names in PAIRS:
         if all(isinstance(getattr(model, name, None), keras.Model) for name in names):
             return {name: getattr(model, name) for name in names}
@@ -60,7 +62,7 @@ def find_networks(model):
 
 
 def look_at_images(images):
-    if images.dtype.kind != "f" or not (np.abs(images) <= 2).all():
+    if images.dtype.kind != "f" or not (np.abs(images) <= 5).all():
         fault = f"{images.dtype} images, from {images.min():.3g} to {images.max():.3g}."
         yield fault, "Divide bytes by np.float32(255); where NaN, look for 0 / 0."
 
@@ -79,10 +81,10 @@ def look_at_shapes(networks, images, classes):
             fault = f"The {name} is for images of {side}, these are {images.shape[1:]}."
             yield fault, "Resize them, or follow the side through the strides."
     (_, made), *_, (taken, judged) = *shapes.values(), *shapes.values()
-    if "generator" in shapes and judged != (sum(classes) or 1,):
+    if "generator" in shapes and judged not in ((1,), (int(np.sum(classes)),)):
         fault = f"The discriminator ends in {judged}, not in one number an image."
         yield fault, "End it in Flatten and Dense(1), unless it shall judge patches."
-    if "encoder" in shapes and len(made) == 1 and made != (2 * taken[0],):
+    if "encoder" in shapes and len(made) == len(taken) == 1 and made != (2 * taken[0],):
         fault = f"The encoder gives {made[0]} numbers, the decoder takes {taken[0]}."
         yield fault, "For a VAE: 2 * latent_dim, means and log variances; then a draw."
 
@@ -122,8 +124,7 @@ def look_at_gradients(name, network):
         for variable in variables:  # a layer that begins at zero stops all before it
             variable.assign_add(rng.normal(0, 0.01, variable.shape))
         with tf.GradientTape() as tape:
-            outputs = keras.tree.flatten(network(inputs))
-            outputs = [tf.cast(output, tf.float32) for output in outputs]
+            outputs = [tf.cast(x, "float32") for x in tf.nest.flatten(network(inputs))]
             total = sum(tf.reduce_sum(x * rng.random(x.shape)) for x in outputs)
         gradients = tape.gradient(total, variables)
     finally:
@@ -139,10 +140,10 @@ def look_at_loss(network, loss):
     """Whether a cross-entropy takes what the last layer gives."""
     low, high = output_range(network, draws=24)
     ones = np.ones([2, *(side or 8 for side in shape_of(ends(network)[1]))], "float32")
-    probability = 0 <= low and high <= 1
-    middle = 0.0 if probability else 0.5
+    probability = low >= 0 and high <= 1
     with contextlib.suppress(Exception):  # a loss of other targets
-        costs = [np.mean(loss(target * ones, middle * ones)) for target in (0, 1)]
+        even = (0.5 - probability / 2) * ones
+        costs = [np.mean(loss(target * ones, even)) for target in (0, 1)]
         if np.allclose(costs, np.log(2)) and probability:
             yield "The loss takes logits, but gets [0, 1].", "Leave the sigmoid out."
         elif np.allclose(costs, np.log(2)):

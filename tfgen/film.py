@@ -35,7 +35,7 @@ def restore_film(frames, network, *, sigma=None, neighbors=2):
         many are held as are needed, not the film.
     network : Restorer or callable
         Removes noise from one frame: ``load_pretrained("denoise_color")``, or a
-        function of the frame and sigma.
+        function of the frame and sigma whose result has the size of the frame.
     sigma : float, optional
         Standard deviation of the noise where white is 255. Without it the first eight
         frames are looked at (`estimate_noise`), once for all: give it for a film that
@@ -47,7 +47,8 @@ def restore_film(frames, network, *, sigma=None, neighbors=2):
     Yields
     ------
     numpy.ndarray, (height, width, channels)
-        float32 in [0, 1], as many as there are frames, in their order.
+        float32, as many as there are frames, in their order; in [0, 1] if the
+        network keeps to it, as a Restorer does.
 
     Raises
     ------
@@ -67,10 +68,16 @@ def as_function(network):
     """A function of a frame and its sigma."""
     if not isinstance(network, Restorer):
         return lambda frame, sigma: np.asarray(network(frame, sigma), np.float32)
+    require(network.scale == 1, "A network that enlarges restores no film.")
     told = "sigma" in network.network.input
 
     def restore(frame, sigma):
-        return network.restore(frame, **({"sigma": sigma} if told else {}))
+        if told:
+            return network.restore(frame, sigma=sigma)
+        # Noise and moved neighbours overshoot [0, 1]; 8-bit numbers stay an error.
+        if np.abs(frame - 0.5).max() < 1.5:
+            frame = np.clip(frame, 0, 1)
+        return network.restore(frame)
 
     return restore
 
@@ -82,13 +89,14 @@ def run(frames, restore, sigma, neighbors):
         first = list(itertools.islice(frames, LOOKED_AT))
         if not first:
             return
-        sigma = float(np.median(estimate_noise(np.stack(first))))
+        sigma = float(np.median([estimate_noise(frame)[0] for frame in first]))
         frames = itertools.chain(first, frames)
+        del first  # which would be held as long as the film
     pairs = ((frame, restore(frame, sigma)) for frame in frames)
     for (frame, once), around in with_neighbors(pairs, neighbors):
         mean, rest = average(frame, once, around, sigma)
         if rest.min() == 1:  # no neighbour helps
-            yield once
+            yield once.copy()  # since it helps the next frames
             continue
         level = np.sqrt(rest.mean())
         # Where more noise is left than on average, the first result takes its place.

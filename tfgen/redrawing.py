@@ -60,7 +60,8 @@ def redraw(image, size, patch=7, noise=0.75, seed=0, verbose=0):
     require(image.ndim < 4, f"One image is redrawn at a time; got {image.shape}.")
     (pixels,) = as_batch(image)
     check_range(pixels, margin=0)
-    require(len(size) == 2, f"size is (height, width); got {size!r}.")
+    pair = np.ndim(size) == 1 and len(size) == 2
+    require(pair, f"size is (height, width); got {size!r}.")
     check_counts(height=size[0], width=size[1], patch=patch)
     require(patch > 1, "A patch of one pixel has no texture; patch=7 is usual.")
     smallest = min(*size, *pixels.shape[:2])

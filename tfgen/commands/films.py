@@ -69,14 +69,17 @@ def restore_file(job, files, force):
             images, restored = collections.deque(), 0
             progress = Progress(film.expected, "frame")
             for after in restore_film(writer.read(images), restore, sigma=sigma):
-                # A copy: what was restored is looked at again for the next frames.
-                after = job.adjust(images.popleft(), after.copy())
+                after = job.adjust(images.popleft(), after)
                 writer.write(after)
                 restored += 1
                 progress.step()
             progress.end()
             if not restored:
                 raise ValueError(f"Cannot read {files.photo}: it has no pictures.")
+            out = Path(files.output)
+            if film.damages and out.exists() and out.samefile(files.photo):
+                text = "It is not replaced by what could be read: give another OUT."
+                raise ValueError(f"{film.describe_damage()} {text}")
     seconds = time.perf_counter() - start
     height, width = after.shape[:2]
     print(
@@ -201,7 +204,7 @@ class Writer:
         self.stream.metadata.update(source.metadata)
         context = self.stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, self.pixels
-        context.time_base = source.time_base  # so that no time stamp is rounded
+        context.time_base = source.time_base  # .mkv and .webm round it to ms
         context.flags |= FRAME_DURATION
         ratio = source.sample_aspect_ratio
         if ratio:
@@ -227,7 +230,7 @@ class Writer:
                 raise ValueError
             copy = self.target.add_stream_from_template(stream)
         except ValueError:
-            if stream.type == "audio":
+            if stream.type == "audio" and stream.codec_context is not None:
                 raise ValueError(
                     f"Cannot write {self.path}: such a file cannot hold the sound of "
                     f"{self.film.path} ({name}); .mkv can."
@@ -240,7 +243,7 @@ class Writer:
 
     def stamp(self, frame):
         """When a frame is shown, repaired if need be."""
-        time, last = frame.pts, self.last
+        time, last = frame.dts if frame.pts is None else frame.pts, self.last
         if last is None:
             self.last = time or 0
         else:
@@ -258,6 +261,7 @@ class Writer:
             end = self.frames[0]
         else:  # the last one, since there is always one more that waits
             end = (video.start_time or 0) + (video.duration or 0)
+            end -= round(self.film.early / video.time_base)
         frame.duration = end - frame.pts if end > frame.pts else self.step
         frame.time_base = video.time_base
         context = self.stream.codec_context
@@ -281,16 +285,21 @@ class Writer:
         kind, number = stream.type, stream.index
         time = packet.pts if packet.dts is None else packet.dts
         earliest = self.ends.get(number, (None, 0))
-        if time is None or (earliest[0] is not None and time <= earliest[0]):
+        bad = time is None
+        if not bad and earliest[0] is not None:  # two texts may begin together
+            bad = time < earliest[0] or (time == earliest[0] and kind != "subtitle")
+        if bad:
             self.note(f"time stamps of its {kind} were missing or went back")
             late = 0 if packet.pts is None or packet.dts is None else packet.pts - time
             time = earliest[1]
             packet.dts, packet.pts = time, time + max(late, 0)
         self.ends[number] = time, time + max(packet.duration or 0, 1)
+        place = float(time * packet.time_base)
         packet.stream = stream
         try:
             self.mux([packet])
         except FFmpegError:
+            self.film.damages.append(place)
             self.note(f"a part of its {kind} was damaged and is left out")
 
     def mux(self, packets):

@@ -386,8 +386,9 @@ def _distance_to_edges(size, rng, cell):
     distances, nearest = spatial.KDTree(points).query(places, k=2)
     apart = np.linalg.norm(np.diff(points[nearest], axis=-2)[..., 0, :], axis=-1)
     to_edge = np.diff(distances**2, axis=-1)[..., 0] / (2 * apart)
-    openings = rng.uniform(0.3, 1, (len(points), len(points)))
-    return to_edge / openings[nearest.min(-1), nearest.max(-1)]
+    pairs = nearest.min(-1) * len(points) + nearest.max(-1)
+    edges, index = np.unique(pairs, return_inverse=True)
+    return to_edge / rng.uniform(0.3, 1, len(edges))[index.reshape(size)]
 
 
 def _draw_out(images, seed, draw):

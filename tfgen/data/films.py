@@ -28,7 +28,7 @@ WEIGHTS = {  # of red and blue in the luma; else those of BT.601
     10: (0.2627, 0.0593),
 }
 LIMITED, FULL = 1, 2  # FFmpeg's numbers of ranges: black and white are 16, 235; 0, 255
-HD = 720  # rows, from which on colours that are not told are those of BT.709
+HD = 1280, 576  # from so many columns, or above so many rows: untold is BT.709
 
 
 def read_film(path, first=0, count=None):
@@ -113,6 +113,8 @@ class Film:
         Of the other streams, those that came since it was last emptied, in their order.
     damages : list of float
         The places, in seconds, where something could not be read.
+    early : float
+        The time stamp, in seconds, at which it begins; packets count from there on.
     """
 
     def __init__(self, path, container):
@@ -133,6 +135,7 @@ class Film:
         self.rate = self.video.average_rate or self.video.guessed_rate or 25
         duration = (container.duration or 0) / 1e6
         self.expected = self.video.frames or round(duration * self.rate)
+        self.early = max(container.start_time or 0, 0) / 1e6  # seconds, until it begins
 
     def frames(self):
         """Decode the pictures one by one. What is damaged is left out, or looks it."""
@@ -143,13 +146,17 @@ class Film:
         while True:
             try:
                 packet = next(packets, None)
-            except FFmpegError:  # the end of what can be told apart
+            except (FFmpegError, OSError):  # the end of what can be told apart
                 self.damages.append(time)
                 packet = None
             if packet is not None:
                 if packet.size == 0:  # what PyAV adds at the end
                     continue
+                early = round(self.early / packet.time_base)
+                if packet.dts is not None:
+                    packet.dts -= early
                 if packet.pts is not None:
+                    packet.pts -= early
                     length = (packet.pts + (packet.duration or 0)) * packet.time_base
                     end = max(end, float(length))
                 if packet.stream is not self.video:
@@ -171,7 +178,11 @@ class Film:
                 break
         told = "matroska" in self.container.format.name  # others guess it
         short = told and end < (self.container.duration or 0) / 1e6 - 1
-        if read < self.video.frames or short:
+        # A header counts frames that an edit list leaves out: no time is missing then.
+        last = (self.video.start_time or 0) + (self.video.duration or 0)
+        last = float(last * self.video.time_base) - self.early - float(2 / self.rate)
+        full = self.video.duration and time >= last
+        if (read < self.video.frames and not full) or short:
             self.damages.append(time)
 
     def describe_damage(self):
@@ -194,9 +205,15 @@ def sample_film(path, count):
         length = film.container.duration or 0
         for index in range(count if length else 0):
             place = (film.container.start_time or 0) + length * (index + 0.5) / count
-            with contextlib.suppress(FFmpegError):
-                film.container.seek(int(place))
-                images += map(to_image, itertools.islice(film.frames(), 1))
+            frame = None
+            with contextlib.suppress(FFmpegError, OSError):
+                film.container.seek(int(place))  # to the key frame before
+                for frame in film.frames():
+                    if frame.pts is None or frame.time + film.early >= place / 1e6:
+                        break
+            film.others.clear()
+            if frame is not None:
+                images.append(to_image(frame))
     if len(images) < count:  # a film that cannot be searched
         with open_film(path) as film:
             images = [*map(to_image, itertools.islice(film.frames(), count))]
@@ -212,7 +229,7 @@ def find_colours(frame):
     if is_rgb(frame):
         return *WEIGHTS[BT709], False
     space = frame.colorspace
-    if space == UNKNOWN and max(frame.height, frame.width) >= HD:
+    if space == UNKNOWN and (frame.width >= HD[0] or frame.height > HD[1]):
         space = BT709
     name = frame.format.name
     full = frame.color_range == FULL or name.startswith("yuvj")
