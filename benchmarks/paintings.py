@@ -106,6 +106,12 @@ def to_nearest(image, model):
     return 255 * distances / keys.shape[1] ** 0.5
 
 
+def cut_strips(image, height=380, width=194):
+    top = (len(image) - height) // 2
+    starts = range(0, image.shape[1] - width + 1, width)
+    return np.stack([image[top : top + height, x : x + width] for x in starts])
+
+
 def draw(path, seed):
     from PIL import Image
 
@@ -117,14 +123,12 @@ def draw(path, seed):
         Image.fromarray(np.uint8(np.rint(255 * drawn))).save(file, "JPEG", quality=84)
         write_whole(path, file.getvalue())
 
-    manet = load("manet")
-    height = len(manet)  # of all: none is enlarged or shrunk, which changes detail
-    left, right = painting[126:][:height, :194], painting[126:][:height, 194:]
-    images = {"its right half": right, "drawn": drawn[46:][:height], "Manet": manet}
-    for name, image in images.items():
-        starts = range(0, image.shape[1] - 193, 194)
-        strips = np.stack([image[:, start : start + 194] for start in starts])
-        distance = patch_distance(np.stack([left] * len(strips)), strips).mean()
+    left, right = painting[:, :194], painting[:, 194:]
+    others = {name: load(name) for name in NAMES if name != "caillebotte"}
+    for name, image in ({"its right half": right, "drawn": drawn} | others).items():
+        strips = cut_strips(image)  # at one scale, on which detail depends
+        halves = np.repeat(cut_strips(left), len(strips), axis=0)
+        distance = patch_distance(halves, strips).mean()
         print(f"{name}: {distance:.2f} levels from the left half")
     print(f"drawn {np.median(to_nearest(drawn, painting)):.1f} levels to the nearest")
     print(f"right half {np.median(to_nearest(right, left)):.1f} to that of the left")
