@@ -19,7 +19,8 @@ MODELS = {"gan", "vae", "diffusion", "unet", "restoration", "defects", "srgan"}
 ROOMS = {  # each folder and file of the package, and the others that it may import
     "__init__": {
         *("data", "diagnosis", "filling", "film", "marks", "measures", "muon"),
-        *("plot", "prior", "provenance", "redrawing", "tiles", "weights"),
+        *("plot", "precision", "prior", "provenance", "redrawing", "tiles"),
+        "weights",
         *MODELS,
     },
     "__main__": {"commands"},
@@ -43,6 +44,7 @@ ROOMS = {  # each folder and file of the package, and the others that it may imp
     "tiles": {"checks"},
     "diagnosis": {"checks"},
     "muon": set(),
+    "precision": set(),
     "model": {"checks", "saving"},
     "saving": {"checks"},
     "checks": set(),

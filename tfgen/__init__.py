@@ -115,6 +115,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         show_tradeoff,
     )
     from tfgen.plot.progress import SampleGrid
+    from tfgen.precision import faster_policy
     from tfgen.prior import restore_with_prior
     from tfgen.provenance import save_image
     from tfgen.redrawing import redraw
