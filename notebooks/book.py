@@ -50,7 +50,7 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
 # How the notebooks are tested. A file stays with one worker: its cells go on in order.
 NBVAL = ["-W", "default", "--nbval-lax", "--nbval-current-env"]
-NBVAL += ["--nbval-cell-timeout=600"]
+NBVAL += ["--nbval-cell-timeout=1800"]
 WORKERS = ["-n", "2", "--dist", "loadfile"]
 SHARED = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}  # or the first would take all of a GPU
 
