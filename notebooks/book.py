@@ -53,6 +53,9 @@ NBVAL = ["-W", "default", "--nbval-lax", "--nbval-current-env"]
 NBVAL += ["--nbval-cell-timeout=1800"]
 WORKERS = ["-n", "2", "--dist", "loadfile"]
 SHARED = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}  # or the first would take all of a GPU
+# Of two at a time, each gets half of the cores.
+HALF = str(max(1, (os.cpu_count() or 2) // 2))
+HALVES = {"TF_NUM_INTRAOP_THREADS": HALF, "OMP_NUM_THREADS": HALF}
 
 
 class ChapterError(Exception):
@@ -226,10 +229,10 @@ def run_tests(paths):
     alone = [path for path in paths if must_run_alone(path)]
     others = [path for path in paths if path not in alone]
     status = 0
-    for group, workers in ((others, WORKERS), (alone, [])):
+    for group, workers, threads in ((others, WORKERS, HALVES), (alone, [], {})):
         if group:
             command = [sys.executable, "-m", "pytest", *NBVAL, *workers, *group]
-            env = os.environ | QUIET | SHARED
+            env = os.environ | QUIET | SHARED | threads
             status = subprocess.run(command, cwd=ROOT, env=env).returncode or status
     return status
 
