@@ -21,6 +21,7 @@ not computed again.
 import argparse
 import csv
 import io
+import math
 import time
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def build_velocity(width=512):
     x = layers.Flatten()(image)
     for _ in range(2):
         x = layers.Dense(width, activation="silu")(layers.Concatenate()([x, when]))
-    x = layers.Reshape(SHAPE)(layers.Dense(np.prod(SHAPE))(x))
+    x = layers.Reshape(SHAPE)(layers.Dense(math.prod(SHAPE))(x))
     return keras.Model({"image": image, "time": when}, x)
 
 
@@ -67,7 +68,8 @@ def build(kind, seed):
         model = tfgen.GAN(*(make(SHAPE, width=16) for make in networks), seed=seed)
     else:
         model = tfgen.Diffusion(build_velocity(), average_decay=0.99, seed=seed)
-    model.compile(*[keras.optimizers.Adam(2e-3)] * (kind == "diffusion"))
+    optimizer = [keras.optimizers.Adam(2e-3)] if kind == "diffusion" else []
+    model.compile(*optimizer, steps_per_execution=50)
     return model
 
 

@@ -1,12 +1,19 @@
 """Judging membership inference: closed forms, ties, and what is refused."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.integrate import trapezoid
 from scipy.stats import mannwhitneyu, norm
 
 import tfgen
 from tfgen.measures.membership import roc_curve, true_positive_rate
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+import membership as benchmark  # noqa: E402
 
 
 def gaussian_scores(count, distance):
@@ -115,3 +122,39 @@ def test_too_few_others_are_refused():
     assert true_positive_rate([1.0], np.zeros(100)) == 1
     with pytest.raises(ValueError, match="99 others cannot.*0.01; at least 100 can"):
         true_positive_rate([1.0], np.zeros(99))
+
+
+# --- The benchmark ---
+
+
+def test_letters_are_shrunk_by_means():
+    large = next(iter(tfgen.load_dataset("glyphs", shuffle=False, batch_size=8)))
+    expected = tf.nn.avg_pool2d(large, 2, 2, "VALID")
+    np.testing.assert_allclose(benchmark.load_letters()[:8], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["vae", "gan", "diffusion"])
+def test_the_score_of_a_letter_does_not_depend_on_the_others(kind, monkeypatch):
+    monkeypatch.setattr(benchmark, "DRAWS", 1)
+    images = np.random.default_rng(0).random((5, *benchmark.SHAPE), np.float32)
+    model = benchmark.build(kind, seed=0)
+    scores = benchmark.score(model, images)
+    assert scores.shape == (5,)
+    if kind != "vae":  # its bound draws other latents at another place
+        alone = benchmark.score(model, images[2:3])
+        np.testing.assert_allclose(alone, scores[2:3], rtol=1e-4, atol=1e-6)
+
+
+def test_the_score_of_diffusion_is_its_loss(monkeypatch):
+    monkeypatch.setattr(benchmark, "DRAWS", 1)
+    model = benchmark.build("diffusion", seed=0)
+    model.network.layers[-2].set_weights([np.zeros((512, 256)), np.zeros(256)])
+    model.averaged_network.set_weights(model.network.get_weights())
+    image = np.full((1, *benchmark.SHAPE), 0.75, np.float32)
+    rng, losses = np.random.default_rng(0), []
+    for _ in benchmark.TIMES:  # the velocity is 0, so the loss is that of the target
+        noise = rng.standard_normal((1, *benchmark.SHAPE), np.float32)
+        losses.append(np.mean((0.5 - noise) ** 2))
+    np.testing.assert_allclose(
+        benchmark.score(model, image), [-np.mean(losses)], rtol=1e-4
+    )
