@@ -40,8 +40,8 @@ TIMES, DRAWS = (0.8, 0.9), 4  # of the path from noise at 0 to the image at 1
 COLUMNS = "model images score seed members others auc found low high".split()
 
 
-def load_letters():
-    batches = tfgen.load_dataset("glyphs", shuffle=False, batch_size=500)
+def load_letters(split="train"):
+    batches = tfgen.load_dataset("glyphs", split, shuffle=False, batch_size=500)
     large = np.concatenate(list(batches.as_numpy_iterator()))
     return large.reshape(-1, 16, 2, 16, 2, 1).mean(axis=(2, 4))
 
