@@ -89,6 +89,10 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         bits_per_dimension,
         mutual_information_gap,
     )
+    from tfgen.measures.membership import (
+        roc_curve,
+        true_positive_rate,
+    )
     from tfgen.measures.restoring import (
         psnr,
         ssim,
