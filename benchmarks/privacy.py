@@ -34,10 +34,11 @@ SETTINGS = [  # name, members, clip, sigma, steps
     ("plain, stopped early", 200, FREE, 0.0, STEPS // 5),
     ("noise only", 200, FREE, 5 / FREE, STEPS),
     ("clipped", 200, 1.0, 0.0, STEPS),
-    ("private", 200, 1.0, 5.0, STEPS),
+    ("weakly private", 200, 1.0, 5.0, STEPS),
+    ("private", 200, 1.0, 40.0, STEPS),
     ("plain", 8000, FREE, 0.0, STEPS),
-    ("weakly private", 8000, 1.0, 0.55, STEPS),
-    ("private", 8000, 1.0, 0.8, STEPS),
+    ("weakly private", 8000, 1.0, 0.5, STEPS),
+    ("private", 8000, 1.0, 1.2, STEPS),
 ]
 FIGURES = "epsilon", "promised", "least_promised", "found", "psnr", "elbo"
 
@@ -81,13 +82,13 @@ class PrivateVAE(tfgen.VAE):
         return self.track(distortion + rate, distortion, rate)
 
 
-def build_networks(hidden=64, latent_dim=8, shape=(16, 16, 1)):
+def build_networks(hidden=64, latent_dim=16, shape=(16, 16, 1)):
     encoder = keras.Sequential([keras.Input(shape), layers.Flatten()])
     encoder.add(layers.Dense(hidden, activation="silu"))
     encoder.add(layers.Dense(2 * latent_dim))
     decoder = keras.Sequential([keras.Input([latent_dim])])
     decoder.add(layers.Dense(hidden, activation="silu"))
-    decoder.add(layers.Dense(np.prod(shape)))
+    decoder.add(layers.Dense(int(np.prod(shape))))
     decoder.add(layers.Reshape(shape))
     return encoder, decoder
 
