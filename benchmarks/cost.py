@@ -120,7 +120,7 @@ def measure(row, threads, timed=15):
     networks = [*find_networks(model).values()]
     parameters = sum(network.count_params() for network in networks)
     model.compile(tfgen.Muon(0.01)) if row == "13" else model.compile()
-    images = rng.random((2, *shape), np.float32)
+    images = rng.random((2, *shape), np.float32).round()  # as a `VAE` wants pixels
     labels = rng.integers(26, size=(2, shape[0])) if row == "13" else None
     data = images if labels is None else (images, labels)
     data = tf.data.Dataset.from_tensor_slices(data).repeat()

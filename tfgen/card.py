@@ -123,7 +123,10 @@ def make_card(model, facts):
     )
     lines = {section: [] for section in SECTIONS}
     lines["Model"] = describe_model(model)
-    if not recorded:  # else what is compiled is not what has trained it
+    if recorded:  # the options of the model that is loaded have not trained it
+        undone = name_value(getattr(model, "corruption", None))
+        lines["Training data"] = [("trained to undo", undone)] if undone else []
+    else:
         lines["Training data"] = describe_training(model)
     for name, (section, words) in RECORDED.items():
         if recorded.get(name) is not None:
@@ -159,7 +162,7 @@ def on_one_line(value):
 
 
 def describe_model(model):
-    """Pairs of a name and what is known: kind, networks, images, classes, options."""
+    """Pairs of a name and what is known: kind, networks, images, classes, versions."""
     lines = [("kind", name_kind(model))]
     networks = find_networks(model)
     for name, network in networks.items():
@@ -169,8 +172,6 @@ def describe_model(model):
         lines.append(("images", f"{sides} (height, width, channels), in [0, 1]"))
         if model.classes:
             lines.append(("labels", describe_labels(model)))
-        if options := list_options(model, "__init__"):
-            lines.append(("options", options))
     versions = {"Python": platform.python_version()}
     for package in ("keras", "tensorflow", "tfgen"):
         try:
@@ -183,14 +184,15 @@ def describe_model(model):
 
 
 def describe_training(model):
-    """Pairs of a name and what is known of the training: steps, optimizers, loss."""
+    """Pairs of a name and what is known of the training: options, steps, optimizers."""
+    options = isinstance(model, ImageModel) and list_options(model, "__init__")
+    lines = [("options", options)] if options else []
     if not model.compiled:
-        return []
-    lines = []
+        return lines
     for name, optimizer in find_optimizers(model).items():
         steps = int(optimizer.iterations)
         settings = describe_settings(optimizer)
-        lines.append((name, f"{steps:,} steps of {settings}"))
+        lines.append((name.replace("_", " "), f"{steps:,} steps of {settings}"))
     if isinstance(model, ImageModel):
         loss = list_options(model, "compile")
     else:
@@ -219,7 +221,7 @@ def find_networks(model):
 
 def describe_network(network):
     layers = len(network.layers)
-    text = f"{name_kind(network)}, {layers} layers"
+    text = f"{name_kind(network)}, {layers} layer{'s' * (layers != 1)}"
     if not network.built:
         return f"{text}, not built"
     text += f", {network.count_params():,} parameters"
@@ -241,16 +243,12 @@ def describe_labels(model):
 
 def find_optimizers(model):
     """The optimizers of a model by the names that it has for them."""
-    found = {}
-    for name, value in vars(model).items():
-        if isinstance(value, keras.optimizers.Optimizer):
-            found.setdefault(id(value), []).append(name)
-    if not found and model.optimizer is not None:
-        return {"optimizer": model.optimizer}
-    optimizers = {name: model for name, model in vars(model).items()}
-    return {
-        max(names, key=len): optimizers[max(names, key=len)] for names in found.values()
+    found = {
+        name: value
+        for name, value in vars(model).items()
+        if isinstance(value, keras.optimizers.Optimizer) and name != "optimizer"
     }
+    return found or {"optimizer": model.optimizer}
 
 
 def describe_settings(optimizer):

@@ -74,9 +74,11 @@ def count_multiplications(network, image_shape=None, training=False):
     def compute(inputs):
         with tf.GradientTape() as tape:
             outputs = network(inputs, training=training)
-            total = tf.add_n([tf.reduce_sum(x) for x in keras.tree.flatten(outputs)])
-        weights = network.trainable_variables if training else []
-        return total, tape.gradient(total, weights)
+            parts = [tf.reduce_sum(x) for x in keras.tree.flatten(outputs)]
+            total = tf.add_n([tf.cast(part, tf.float32) for part in parts])
+        if training:
+            return total, tape.gradient(total, network.trainable_variables)
+        return total
 
     graph = compute.get_concrete_function(inputs).graph
     return sum(map(count_operation, find_needed(graph.outputs)))
