@@ -18,17 +18,18 @@ FORBIDDEN = {"tests", "notebooks", "benchmarks", "IPython", "pytest"}
 MODELS = {"gan", "vae", "diffusion", "unet", "restoration", "defects", "srgan"}
 ROOMS = {  # each folder and file of the package, and the others that it may import
     "__init__": {
-        *("data", "diagnosis", "filling", "film", "marks", "measures", "muon"),
-        *("plot", "precision", "prior", "provenance", "redrawing", "tiles"),
+        *("card", "data", "diagnosis", "filling", "film", "marks", "measures"),
+        *("muon", "plot", "precision", "prior", "provenance", "redrawing", "tiles"),
         "weights",
         *MODELS,
     },
     "__main__": {"commands"},
     "commands": {
-        *("data", "filling", "film", "images", "marks", "measures", "provenance"),
-        *("tiles", "weights", "writing"),
+        *("card", "data", "filling", "film", "images", "marks", "measures"),
+        *("provenance", "tiles", "weights", "writing"),
         *MODELS,
     },
+    "card": {"checks", "measures", "model", "weights", "writing"},
     "weights": {"data", "measures", *MODELS},
     "gan": {"checks", "model"},
     "vae": {"checks", "model"},

@@ -26,6 +26,7 @@ def test_a_command_is_needed():
         ("restore a.png -o b.png --task denoise --sigma x", "invalid sigma value: 'x'"),
         ("restore a.png -o b.png --task upscale --scale 5", "invalid choice: 5"),
         ("evaluate", "required: FOLDER, --task"),
+        ("card", "required: MODEL"),
     ],
 )
 def test_what_is_typed_wrong_is_one_line(capsys, line, expected):

@@ -9,6 +9,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
             f"KERAS_BACKEND is {os.environ['KERAS_BACKEND']!r}, but tfgen needs "
             "TensorFlow. Unset KERAS_BACKEND, or set it to tensorflow."
         )
+    from tfgen.card import write_card
     from tfgen.data.corruptions import (
         add_gaussian_noise,
         add_poisson_noise,
@@ -79,6 +80,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         latent_steps,
         png_bytes,
     )
+    from tfgen.measures.cost import count_multiplications
     from tfgen.measures.features import (
         build_classifier,
         classifier_features,

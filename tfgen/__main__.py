@@ -1,4 +1,4 @@
-"""The command line: `python -m tfgen check`, `restore`, `evaluate` and `inspect`."""
+"""`python -m tfgen check`, `restore`, `evaluate`, `inspect` and `card`."""
 
 import argparse
 import importlib
@@ -199,6 +199,30 @@ def add_inspect(commands):
     )
 
 
+def add_card(commands):
+    parser = commands.add_parser(
+        "card",
+        help="write a model card: what a model knows of itself",
+        description="Write a model card (Mitchell et al., 2019) in Markdown: kind, "
+        "layers, parameters, image shape, classes, steps, optimizers and versions "
+        "of a model and, for a network of tfgen, how it was trained. What only a "
+        "person knows, such as licences, consent, purpose and limits, stays a blank, "
+        "TO FILL IN. Code in a file is not run.",
+    )
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a network of tfgen, such as groceries, or a model saved as .keras",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write the card here, such as card.md; by default it is printed",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite FILE")
+
+
 def add_shared(parser):
     add = parser.add_argument
     add(
@@ -231,6 +255,7 @@ def main(arguments=None):
     add_restore(commands)
     add_evaluate(commands)
     add_inspect(commands)
+    add_card(commands)
     options = vars(parser.parse_args(arguments))
     return run_command(options.pop("command"), options)
 

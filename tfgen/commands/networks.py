@@ -86,15 +86,18 @@ def name_weights(weights):
     return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
 
-def load_file(path):
-    """The model in a `.keras` file. Code in it is not run: Keras refuses."""
+def load_file(path, compile=False, names=pretrained.RECIPES):
+    """The model in a `.keras` file. Code in it is not run: Keras refuses.
+
+    `names` are the networks of tfgen that would do, too.
+    """
     if not (path.endswith(".keras") and os.path.isfile(path)):
         raise ValueError(
             f"Cannot load {path}: no .keras file, and no network of tfgen, which are "
-            f"{', '.join(sorted(pretrained.RECIPES))}."
+            f"{', '.join(sorted(names))}."
         )
     try:
-        return keras.saving.load_model(path, compile=False)
+        return keras.saving.load_model(path, compile=compile)
     except Exception as error:  # a damaged file can raise anything
         code = "safe_mode" in str(error)
         reason = "it carries code, which could do anything." if code else error

@@ -59,6 +59,7 @@ RECIPES = {  # name: the network, what it was trained to undo
         for name in ("upscale_x4_features", "upscale_x4_sharp")
     },
 }
+NAMES = sorted([*RECIPES, CLASSIFIER, GROCERIES])
 
 
 def load_pretrained(name):
@@ -93,13 +94,11 @@ def load_pretrained(name):
     FileNotFoundError
         If the file of the weights is missing.
     """
-    names = sorted([*RECIPES, CLASSIFIER, GROCERIES])
-    if name not in names:
-        raise ValueError(f"Unknown network {name!r}; choose from {names}.")
+    if name not in NAMES:
+        raise ValueError(f"Unknown network {name!r}; choose from {NAMES}.")
     path = FOLDER / f"{name}.npz"
-    records = json.loads((FOLDER / "records.json").read_text("utf-8"))
     content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != records[name]["sha256"]:
+    if hashlib.sha256(content).hexdigest() != read_records()[name]["sha256"]:
         raise ValueError(
             f"The weights in {path} are damaged: their checksum is not that of the "
             "release. Fetch the file again: git checkout -- tfgen/weights, or "
@@ -110,6 +109,11 @@ def load_pretrained(name):
     if name == GROCERIES:
         return build_diffusion(content)
     return build_restorer(name, content)
+
+
+def read_records():
+    """How each network was trained, and what it scores, by its name."""
+    return json.loads((FOLDER / "records.json").read_text("utf-8"))
 
 
 def build_diffusion(content):
