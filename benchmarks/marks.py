@@ -8,7 +8,10 @@ The middle of the twelve test photos, at most 384 x 384 pixels, is marked with a
 default scales: found is what chance would show at most once in a million. PSNR of the
 damaged to the clean photo, where they lie on each other. Erasers are the networks of
 `python -m tfgen restore`, alone, and after noise or halving that hides the mark first;
-and `restore_with_prior`, which draws the halved photo anew, for the first photos only.
+`restore_with_prior`, which draws the halved photo anew, for the first photos only; and
+the denoiser as a prior that draws a noisy photo anew, with less noise in each of four
+steps, the attack of Zhao et al. (2023, arXiv:2306.01953). The last row is what those
+who know the key can do.
 
 The second command looks for as many keys in each unmarked photo, at one scale: how
 often is the probability that is told at most 0.5, 0.1 and so on, and how often would be
@@ -18,6 +21,7 @@ exact?
 import argparse
 import csv
 import io
+import itertools
 import time
 
 import numpy as np
@@ -26,6 +30,7 @@ from restoration_quality import load_images
 
 import tfgen
 from tfgen.marks import chance
+from tfgen.prior import add_noise as add_fresh_noise
 from tfgen.writing import check_path, write_whole
 
 SIDE, KEY, FOUND = 384, "the key of the benchmark", 1e-6
@@ -81,6 +86,8 @@ def build_damages():
         "JPEG 90": lambda image: compress(image, 90),
         "JPEG 70": lambda image: compress(image, 70),
         "JPEG 50": lambda image: compress(image, 50),
+        "JPEG 20": lambda image: compress(image, 20),
+        "JPEG 10": lambda image: compress(image, 10),
         "0.75 of the size": lambda image: resize(image, 0.75),
         "half the size": lambda image: resize(image, 0.5),
         "half the size, JPEG 70": lambda image: compress(resize(image, 0.5), 70),
@@ -96,11 +103,30 @@ def build_damages():
         "JPEG 50, photo": lambda image: photo.restore(compress(image, 50)),
         "noise 25, denoised": lambda image: denoise(add_noise(image, 25), 25),
         "noise 50, denoised": lambda image: denoise(add_noise(image, 50, False), 50),
+        "noise 100, denoised": lambda image: denoise(add_noise(image, 100, False), 100),
+        "noise 50, drawn anew": lambda image: draw_anew(denoiser, image, 50),
         "halved, enlarged": lambda image: upscaler.restore(resize(even(image), 0.5)),
         ANEW: lambda image: tfgen.restore_with_prior(
             denoiser, resize(even(image), 0.5), scale=2, steps=STEPS, seed=0
         ),
+        "taken off with the key": remove_mark,
     }
+
+
+def draw_anew(denoiser, image, sigma, steps=4):
+    """Noise that hides the mark, and a walk back, half of its noise always new."""
+    rng = np.random.default_rng(0)
+    levels = [*np.geomspace(sigma, 1, steps), 0]
+    noisy = add_noise(image, sigma, clip=False)
+    for level, after in itertools.pairwise(levels):
+        clean = denoiser.restore(noisy, sigma=level)
+        noisy = add_fresh_noise(clean, noisy, level / 255, after / 255, 0.5, rng)
+    return np.clip(clean, 0, 1)
+
+
+def remove_mark(image):
+    """Subtract the change that `add_mark` makes."""
+    return np.clip(2 * image - tfgen.add_mark(image[None], KEY)[0], 0, 1)
 
 
 def even(image):

@@ -153,6 +153,14 @@ def test_turned_and_mirrored_images_are_not_found(marked):
         assert find_mark(image[None], KEY, HERE).probability > 1e-4
 
 
+def test_who_knows_the_key_takes_it_off_and_nobody_sees_it(marked):
+    again = np.clip(2 * marked[3] - add_mark(marked[3][None], KEY)[0], 0, 1)
+    assert find_mark(again[None], KEY, HERE).probability[0] > 1e-4
+    assert tfgen.psnr(CUP[None], again[None])[0] > 50
+    other = np.clip(2 * marked[3] - add_mark(marked[3][None], "another")[0], 0, 1)
+    assert find_mark(other[None], KEY, HERE).probability[0] < 1e-6
+
+
 # --- Chance -----------------------------------------------------------------
 
 
