@@ -40,7 +40,7 @@ from tfgen.writing import check_path, write_whole
 
 LETTERS, SIDE = 5, 16
 SIZES = (20, 63, 200, 2000)
-STEPS, BATCH, WIDTH, RATE = 700, 64, 256, 2e-3
+STEPS, BATCH, WIDTH, RATE = 1000, 64, 256, 2e-3
 SHARES = (0, 0.05, 0.2, 0.5)
 LEVEL = 0.05  # of the images that are no copies, how many are said to be
 
@@ -92,7 +92,7 @@ def train(images, labels, seed, steps=STEPS, even=False):
         seed=seed,
     )
     rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
-    model.compile(keras.optimizers.Adam(rate))
+    model.compile(keras.optimizers.Adam(rate), steps_per_execution=25)
     weights = 1 / np.bincount(labels)[labels] if even else np.ones(len(labels))
     drawn = np.random.default_rng(seed).choice(
         len(images), (steps, BATCH), p=weights / weights.sum()
@@ -269,6 +269,8 @@ def measure_rare(seed, steps=STEPS, count=2000, asked=200):
             yield run, f"{guise}: copies", share_of_copies(drawn, known, others[:half])
             chance = share_of_copies(others[half:], known, others[:half])
             yield run, f"{guise}: copies, new letters", chance
+            test = tfgen.memorization_test(drawn, known, others[: len(known)])
+            yield run, f"{guise}: p-value", test["p_value"]
             real, _ = read(classifier, others[:asked])
             _, recall = tfgen.precision_recall(real, features[: len(real)])
             yield run, f"{guise}: recall", recall
