@@ -8,6 +8,7 @@ from scipy.linalg import sqrtm
 from scipy.spatial import KDTree
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import binomtest
+from skimage.util import view_as_windows
 
 from tfgen.measures.samples import (
     class_coverage,
@@ -20,6 +21,7 @@ from tfgen.measures.samples import (
     nearest_neighbors,
     precision_recall,
     wilson_interval,
+    window_distances,
 )
 
 
@@ -322,3 +324,62 @@ def test_a_wilson_interval_holds_the_truth_as_often_as_it_says(rng):
 def test_a_wilson_interval_needs_counts(arguments, message):
     with pytest.raises(ValueError, match=message):
         wilson_interval(*arguments)
+
+
+# --- Copies of a part ---
+
+
+def pictures(rng, *shape):
+    return rng.random(shape, dtype=np.float32)
+
+
+def test_windows_are_as_far_as_scikit_image_cuts_them(rng):
+    images, photos = pictures(rng, 3, 5, 6, 2), pictures(rng, 4, 8, 9, 2)
+    expected = [
+        [
+            np.sqrt(
+                ((view_as_windows(photo, image.shape) - image) ** 2).mean((3, 4, 5))
+            )
+            for photo in photos
+        ]
+        for image in images
+    ]
+    nearest = np.min(expected, axis=(2, 3, 4))
+    np.testing.assert_allclose(window_distances(images, photos), nearest, atol=1e-4)
+
+
+def test_a_window_is_found_where_it_was_cut_and_mirrored_if_asked(rng):
+    photos = pictures(rng, 3, 20, 24, 3)
+    cut = photos[[2], 3:15, 7:23]
+    assert window_distances(cut, photos)[0].argmin() == 2
+    assert window_distances(cut, photos)[0, 2] < 1e-3
+    mirrored = cut[:, :, ::-1]
+    assert window_distances(mirrored, photos).min() > 0.3
+    distances = window_distances(mirrored, photos, mirror=True)
+    assert distances.shape == (1, 3) and distances[0, 2] < 1e-3
+    np.testing.assert_array_equal(distances[0, :2] > 0.3, True)
+
+
+def test_images_of_equal_size_are_compared_as_they_are(rng):
+    images, photos = pictures(rng, 4, 6, 6, 1), pictures(rng, 5, 6, 6, 1)
+    indices, distances = nearest_neighbors(images, photos)
+    found = window_distances(images, photos)
+    np.testing.assert_array_equal(found.argmin(axis=1), indices)
+    np.testing.assert_allclose(found.min(axis=1), distances / 6, atol=1e-4)
+    shifted = np.roll(images, 2, axis=2)[:, 2:-2, 2:-2]  # cut off: shifts allowed
+    assert window_distances(shifted, images).argmin(axis=1).tolist() == [0, 1, 2, 3]
+    np.testing.assert_allclose(window_distances(shifted, images).min(1), 0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "shape, message",
+    [((1, 5, 6, 2), "at least their height"), ((1, 6, 6, 1), "channels of the images")],
+)
+def test_windows_that_do_not_fit_are_refused(rng, shape, message):
+    with pytest.raises(ValueError, match=message):
+        window_distances(pictures(rng, 1, 6, 6, 2), pictures(rng, *shape))
+
+
+def test_windows_of_bytes_are_refused(rng):
+    with pytest.raises(ValueError, match="photos: values must be in"):
+        window_distances(pictures(rng, 1, 4, 4, 1), 255 * pictures(rng, 1, 8, 8, 1))

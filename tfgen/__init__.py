@@ -110,6 +110,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         nearest_neighbors,
         precision_recall,
         wilson_interval,
+        window_distances,
     )
     from tfgen.muon import Muon
     from tfgen.plot.figures import (

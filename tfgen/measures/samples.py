@@ -7,6 +7,8 @@ images score against other real images.
 
 import numpy as np
 
+from tfgen.images import check_images
+
 BLOCK = 1000  # rows of a matrix of distances that are held at a time
 
 # --- Distances of two distributions -----------------------------------------
@@ -281,6 +283,55 @@ def nearest_neighbors(points, candidates):
         # Computed anew: the expanded square loses the digits of small distances.
         distances.append(np.linalg.norm(block - candidates[nearest], axis=1))
     return np.concatenate(indices), np.concatenate(distances)
+
+
+def window_distances(images, photos, mirror=False):
+    """How far images are from the nearest window of each of some larger photos.
+
+    A generator that learned from random crops may copy any of them, so each image is
+    compared with every window of its size. To allow for shifts of up to s pixels among
+    images of equal size, cut s pixels off all sides of `images`.
+
+    Parameters
+    ----------
+    images : array (n, height, width, channels)
+        Values in [0, 1].
+    photos : array (m, height, width, channels)
+        At least as high and as wide as the images.
+    mirror : bool
+        Whether the photos are searched mirrored left to right, too.
+
+    Returns
+    -------
+    numpy.ndarray, (n, m)
+        The root mean square difference of the pixels, from 0 to 1, in the nearest
+        window of each photo; exact to about 0.001.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or a value is not in [0, 1].
+    """
+    images, photos = (
+        check_images(x, name) for x, name in ((images, "images"), (photos, "photos"))
+    )
+    size = images.shape[1:]
+    if photos.shape[3] != size[2] or min(np.subtract(photos.shape[1:3], size[:2])) < 0:
+        raise ValueError(
+            "Photos need the channels of the images, and at least their height and "
+            f"width; got {photos.shape[1:]} for images of {size}."
+        )
+    both = np.concatenate([images, images[:, :, ::-1]]) if mirror else images
+    points = both.reshape(len(both), -1) - np.float32(0.5)  # small: fewer digits lost
+    own = np.square(points).sum(axis=1)
+    nearest = []
+    for photo in photos:
+        windows = np.lib.stride_tricks.sliding_window_view(photo, size)
+        windows = windows.reshape(-1, points.shape[1]) - np.float32(0.5)
+        squares = np.square(windows).sum(axis=1)[:, None] - 2 * windows @ points.T
+        nearest.append(squares.min(axis=0) + own)
+    squared = np.stack(nearest, axis=1).reshape(-1, len(images), len(photos))
+    return np.sqrt(np.maximum(squared.min(axis=0), 0) / points.shape[1])
 
 
 def memorization_test(samples, train, test):
