@@ -75,7 +75,7 @@ class PrivateVAE(tfgen.VAE):
         gradients, distortion, rate = tf.vectorized_map(
             lambda pair: self.image_gradient(*pair), (batch, noise)
         )
-        expected = self.share * tf.cast(count, tf.float32)
+        expected = self.share * tf.cast(count, tf.float32)  # the count is public
         means = list(self.noisy_mean(gradients, expected))
         self.optimizer.apply(means, self.trainable_variables)
         self.average_weights()

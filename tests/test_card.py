@@ -59,7 +59,7 @@ def test_what_a_model_knows(gan):
     parameters = f"{gan.generator.count_params():,} parameters"
     count = tfgen.count_multiplications(gan.generator)
     assert parameters in model["generator"]
-    assert f"{count:,} multiplications for one image" in model["generator"]
+    assert f"{count:,} multiplications in a pass with one image" in model["generator"]
     assert model["images"] == "8 x 8 x 1 (height, width, channels), in [0, 1]"
     assert model["labels"] == "3 values"
     options = "loss='hinge', average_decay=0.99, n_critic=1"
@@ -112,7 +112,7 @@ def test_a_corruption_is_named_with_its_strength():
     assert read(text)["Training data"]["options"] == options
     assert model["images"].startswith("any x any x 1")
     assert model["network"].endswith(
-        "multiplications for one image of 128 x 128 pixels"
+        "multiplications in a pass with one image of 128 x 128 pixels"
     )
     training = read(text)["Training data"]
     assert training["compiled with"] == "loss='mean_squared_error'"

@@ -120,6 +120,7 @@ def test_an_impossible_rate_is_refused(rate):
 
 def test_too_few_others_are_refused():
     assert true_positive_rate([1.0], np.zeros(100)) == 1
+    assert true_positive_rate([1.0], np.zeros(49), 1 / 49) == 1  # 49 * (1 / 49) < 1
     with pytest.raises(ValueError, match="99 others cannot.*0.01; at least 100 can"):
         true_positive_rate([1.0], np.zeros(99))
 

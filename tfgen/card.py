@@ -143,7 +143,8 @@ def make_card(model, facts):
     blanks = sum(
         str(known).startswith(BLANK) for part in lines.values() for _, known in part
     )
-    note += f". {blanks} blanks wait for a person: search for `{BLANK}`"
+    waiting = "blank waits" if blanks == 1 else "blanks wait"
+    note += f". {blanks} {waiting} for a person: search for `{BLANK}`"
     text = f"# Model card: {title or model.name}\n\n*{note}.*\n"
     for section, entries in lines.items():
         text += f"\n## {section}\n\n"
@@ -230,7 +231,7 @@ def describe_network(network):
             count = count_multiplications(network, sides)
         except ValueError:
             continue
-        text += f", {count:,} multiplications for one image"
+        text += f", {count:,} multiplications in a pass with one image"
         return text + (f" of {sides[0]} x {sides[1]} pixels" if sides else "")
     return text
 
@@ -258,7 +259,10 @@ def describe_settings(optimizer):
     settings = []
     for name, value in optimizer.get_config().items():
         if usual.get(name) not in (value, ...):
-            value = value["class_name"] if isinstance(value, dict) else f"{value:.6g}"
+            if isinstance(value, dict):
+                value = value["class_name"]
+            elif isinstance(value, float):
+                value = f"{value:.6g}"
             settings.append(f"{name}={value}")
     return f"{type(optimizer).__name__}({', '.join(settings)})"
 

@@ -35,6 +35,13 @@ def near_copies(samples, train, held_out, level=0.05):
     _, distances = tfgen.nearest_neighbors(samples, both)
     return distances < np.quantile(usual, 1 - level)
 """,
+            "half a turn": """
+def near_copies(samples, train, held_out, level=0.05):
+    both = np.concatenate([train, train[:, ::-1, ::-1]])
+    _, usual = tfgen.nearest_neighbors(held_out, both)
+    _, distances = tfgen.nearest_neighbors(samples, both)
+    return distances < np.quantile(usual, level)
+""",
             "upside down": """
 def near_copies(samples, train, held_out, level=0.05):
     both = np.concatenate([train, train[:, ::-1]])
@@ -76,6 +83,13 @@ def private_mean(gradients, clip, sigma, rng):
     total = (gradients * np.minimum(1, clip / lengths)).sum(axis=0)
     noise = sigma * clip * rng.standard_normal(total.shape)
     return total / len(gradients) + noise
+""",
+            "the same noise at each call": """
+def private_mean(gradients, clip, sigma, rng):
+    lengths = np.linalg.norm(gradients, axis=1, keepdims=True)
+    total = (gradients * np.minimum(1, clip / lengths)).sum(axis=0)
+    noise = sigma * clip * np.random.default_rng(0).standard_normal(total.shape)
+    return (total + noise) / len(gradients)
 """,
             "noise that forgets the clip": """
 def private_mean(gradients, clip, sigma, rng):

@@ -98,22 +98,21 @@ def find_needed(tensors):
 def fill_sides(shape, image_shape):
     """The shape of one input of a network with one image, whose sides are given."""
     known = [1, *shape[1:]]
-    if None not in known:
-        matches = image_shape is None or len(known) < 4
-        require(
-            matches or tuple(known[1:3]) == tuple(image_shape[:2]),
-            f"The network takes images of {known[1:3]}, not {image_shape}.",
-        )
+    if None not in known and (image_shape is None or len(known) < 4):
         return known
     require(
         len(known) == 4
-        and image_shape is not None
+        and isinstance(image_shape, tuple | list)
         and len(image_shape) in (2, 3)
         and all(map(is_count, image_shape)),
-        "The network takes images of any size: give one, such as image_shape=(64, 64); "
-        f"got {image_shape}.",
+        "image_shape is the height and width of an image, such as (64, 64), which "
+        f"networks that take any size need; got {image_shape}.",
     )
-    sides = [own or given for own, given in zip(known[1:3], image_shape, strict=False)]
+    sides = [*image_shape[:2]]
+    require(
+        all(own in (None, side) for own, side in zip(known[1:3], sides, strict=True)),
+        f"The network takes images of {known[1:3]}, not {image_shape}.",
+    )
     return [1, *sides, known[3]]
 
 

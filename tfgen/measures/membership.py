@@ -77,7 +77,7 @@ def true_positive_rate(members, others, false_positives=0.01):
         raise ValueError(
             f"false_positives is a rate above 0, at most 1; got {false_positives!r}."
         )
-    if len(others) * false_positives < 1:
+    if false_positives < 1 / len(others):
         raise ValueError(
             f"{len(others)} others cannot show a false-positive rate of "
             f"{false_positives:g}; at least {np.ceil(1 / false_positives):.0f} can."

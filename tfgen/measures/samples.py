@@ -326,10 +326,12 @@ def window_distances(images, photos, mirror=False):
     own = np.square(points).sum(axis=1)
     nearest = []
     for photo in photos:
-        windows = np.lib.stride_tricks.sliding_window_view(photo, size)
-        windows = windows.reshape(-1, points.shape[1]) - np.float32(0.5)
-        squares = np.square(windows).sum(axis=1)[:, None] - 2 * windows @ points.T
-        nearest.append(squares.min(axis=0) + own)
+        least = np.inf
+        for row in np.lib.stride_tricks.sliding_window_view(photo, size):
+            windows = row.reshape(-1, points.shape[1]) - np.float32(0.5)
+            squares = np.square(windows).sum(axis=1)[:, None] - 2 * windows @ points.T
+            least = np.minimum(least, squares.min(axis=0))
+        nearest.append(least + own)
     squared = np.stack(nearest, axis=1).reshape(-1, len(images), len(photos))
     return np.sqrt(np.maximum(squared.min(axis=0), 0) / points.shape[1])
 
@@ -341,8 +343,8 @@ def memorization_test(samples, train, test):
     are alike. So among the real images that are nearest to some sample, training
     images are as frequent as among all real images; to one that copies, more
     frequent. Each neighbour counts once, which makes the hypergeometric p-value
-    exact however alike the samples are (the idea is Meehan, Chaudhuri and
-    Dasgupta's, 2020, arXiv:2004.05675).
+    exact however alike the samples are, if no real image is there twice (the idea is
+    Meehan, Chaudhuri and Dasgupta's, 2020, arXiv:2004.05675).
 
     Parameters
     ----------
