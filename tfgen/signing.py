@@ -8,7 +8,6 @@ https://spec.c2pa.org/specifications/specifications/2.2/specs/C2PA_Specification
 import io
 import json
 import os
-from importlib import metadata
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -42,8 +41,7 @@ def sign_image(path, *, certificate, private_key, source=None, original=None):
     Parameters
     ----------
     path : str or Path
-        A PNG, JPEG, WebP or TIFF file; it is replaced, as a whole. A manifest that is
-        there is kept, as that of the file this one was edited from.
+        A PNG, JPEG, WebP or TIFF file; it is replaced, as a whole.
     certificate : str or Path
         A PEM file: the certificate, then those that issued it. It must not have signed
         itself, and needs an organization, the key usage digitalSignature and the
@@ -54,8 +52,9 @@ def sign_image(path, *, certificate, private_key, source=None, original=None):
         As for `save_image`. None takes what the XMP of the file states; another one
         than that is refused.
     original : str, Path or None
-        The file that this one was made from. Its manifest, if it has one, is kept, and
-        the source is that of an edit (c2pa.edited), else of a creation (c2pa.created).
+        The file that this one was made from, whose manifest is kept; None takes the
+        file itself, if that is signed. The source is then that of an edit
+        (c2pa.edited), else of a creation (c2pa.created).
 
     Raises
     ------
@@ -70,15 +69,17 @@ def sign_image(path, *, certificate, private_key, source=None, original=None):
     if stated not in (None, name):
         raise ValueError(f"Cannot sign {path} as {name}: its XMP says {stated}.")
     parent = path if signed and original is None else original
-    manifest = _describe(name, "c2pa.created" if parent is None else "c2pa.edited")
+    action = "c2pa.created" if parent is None else "c2pa.edited"
+    actions = [{"action": action, "digitalSourceType": VOCABULARY + name}]
+    manifest = {
+        "claim_generator_info": [{"name": "tfgen"}],
+        "assertions": [{"label": "c2pa.actions", "data": {"actions": actions}}],
+    }
     pems = [_read_bytes(file) for file in (certificate, private_key)]
-    output = io.BytesIO()
+    context, output = c2pa.Context.from_dict(SETTINGS), io.BytesIO()
     try:
         signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"es256", *pems, None))
-        with (
-            signer,
-            c2pa.Builder(manifest, c2pa.Context.from_dict(SETTINGS)) as builder,
-        ):
+        with signer, c2pa.Builder(manifest, context) as builder:
             if parent is not None:  # the package then adds c2pa.opened
                 builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
                 form, old, *_ = _read_image(parent)
@@ -124,31 +125,48 @@ def read_manifest(kind, file, trust=None):
     if trust is not None:
         anchors = _read_certificates(trust)
         settings = SETTINGS | {"trust": {"trust_anchors": anchors}}
-    found = {"problem": None, "trusted": False, "signer": "", "source": None}
+    context = c2pa.Context.from_dict(settings)
     file.seek(0)
     try:
-        with c2pa.Reader(
-            kind, file, context=c2pa.Context.from_dict(settings)
-        ) as reader:
-            store = json.loads(reader.json())
+        with c2pa.Reader(kind, file, context=context) as reader:
+            return _sum_up(json.loads(reader.json()))
     except c2pa.C2paError as error:
-        return found | {"problem": f"it cannot be read ({_reason(error)})"}
+        reason = _reason(error)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        reason = "its content is of an unusual form"
+    problem = f"it cannot be read ({reason})"
+    return {"problem": problem, "trusted": False, "signer": "", "source": None}
+
+
+def _sum_up(store):
+    """What `read_manifest` returns, from the report of the package."""
     manifest = store["manifests"][store["active_manifest"]]
-    signature = manifest.get("signature_info", {})
-    names = [signature.get("common_name"), signature.get("issuer")]
-    found["signer"] = ", ".join(dict.fromkeys(name[:100] for name in names if name))
-    found["source"] = _find_source(manifest)
-    found["trusted"] = store["validation_state"] == "Trusted"
-    if store["validation_state"] not in ("Valid", "Trusted"):
-        failures = [
+    state, problem = store["validation_state"], None
+    if state not in ("Valid", "Trusted"):
+        reasons = [
             "the file was changed after it was signed"
             if failure["code"].endswith("Hash.mismatch")
             else failure.get("explanation") or failure["code"]
             for failure in store.get("validation_status", [])
             if failure["code"] != "signingCredential.untrusted"
         ]
-        found["problem"] = ", ".join(dict.fromkeys(failures))[:200] or "it is not valid"
-    return found
+        problem = ", ".join(dict.fromkeys(reasons))[:200] or "no reason is known"
+    signature = manifest.get("signature_info", {})
+    names = [signature.get("common_name"), signature.get("issuer")]
+    sources = [
+        action["digitalSourceType"].replace("https:", "http:")
+        for assertion in manifest["assertions"]
+        if assertion["label"].startswith("c2pa.actions")
+        for action in assertion["data"]["actions"]
+        if "digitalSourceType" in action
+    ]
+    sources = [source.removeprefix(VOCABULARY)[:100] for source in sources]
+    return {
+        "problem": problem,
+        "trusted": state == "Trusted",
+        "signer": ", ".join(dict.fromkeys(name[:100] for name in names if name)),
+        "source": max(sources, key=rank_source, default=None),
+    }
 
 
 def import_c2pa():
@@ -158,27 +176,6 @@ def import_c2pa():
     except ImportError:
         raise ValueError(f"Signatures need one more package: {INSTALL}") from None
     return c2pa
-
-
-def _describe(name, action):
-    tool = {"name": "tfgen", "version": metadata.version("tfgen")}
-    actions = [{"action": action, "digitalSourceType": VOCABULARY + name}]
-    return {
-        "claim_generator_info": [tool],
-        "assertions": [{"label": "c2pa.actions", "data": {"actions": actions}}],
-    }
-
-
-def _find_source(manifest):
-    """The source that is furthest from a camera's picture, of all actions."""
-    stated = [
-        str(action["digitalSourceType"]).removeprefix(VOCABULARY)[:100]
-        for assertion in manifest.get("assertions", [])
-        if assertion.get("label", "").startswith("c2pa.actions")
-        for action in assertion["data"].get("actions", [])
-        if "digitalSourceType" in action
-    ]
-    return max(stated, key=rank_source, default=None)
 
 
 def _read_image(path):
@@ -205,9 +202,7 @@ def _read_certificates(path):
     try:
         x509.load_pem_x509_certificates(content)
     except ValueError:
-        raise ValueError(
-            f"Cannot read {path}: it holds no certificates (PEM)."
-        ) from None
+        raise ValueError(f"Cannot read {path}: it holds no certificate.") from None
     return content.decode("ascii", "replace")
 
 
