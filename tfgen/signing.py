@@ -1,8 +1,8 @@
 """Signed statements of how a picture was made: manifests of C2PA.
 
 Who changes the file after it was signed makes the signature wrong; who deletes the
-manifest leaves no trace. C2PA, Technical Specification 2.2, 2025,
-https://spec.c2pa.org/specifications/specifications/2.2/specs/C2PA_Specification.html.
+manifest leaves no trace. C2PA, Technical Specification 2.1, 2024,
+https://c2pa.org/specifications/specifications/2.1/specs/C2PA_Specification.html.
 """
 
 import io
