@@ -19,14 +19,14 @@ MODELS = {"gan", "vae", "diffusion", "unet", "restoration", "defects", "srgan"}
 ROOMS = {  # each folder and file of the package, and the others that it may import
     "__init__": {
         *("card", "data", "diagnosis", "filling", "film", "marks", "measures"),
-        *("muon", "plot", "precision", "prior", "provenance", "redrawing", "tiles"),
-        "weights",
+        *("muon", "plot", "precision", "prior", "provenance", "redrawing"),
+        *("signing", "tiles", "weights"),
         *MODELS,
     },
     "__main__": {"commands"},
     "commands": {
         *("card", "data", "filling", "film", "images", "marks", "measures"),
-        *("provenance", "tiles", "weights", "writing"),
+        *("provenance", "signing", "tiles", "weights", "writing"),
         *MODELS,
     },
     "card": {"checks", "measures", "model", "weights", "writing"},
@@ -53,6 +53,7 @@ ROOMS = {  # each folder and file of the package, and the others that it may imp
     "measures": {"checks", "images", "model", "writing"},
     "plot": {"checks", "images", "provenance", "writing"},
     "marks": {"images"},
+    "signing": {"provenance", "writing"},
     "provenance": {"images", "writing"},
     "images": set(),
     "writing": set(),

@@ -1,5 +1,6 @@
 """`python -m tfgen inspect` as it is typed, on good, odd and hostile files."""
 
+import sys
 import zlib
 
 import numpy as np
@@ -92,11 +93,12 @@ def test_other_sources(tmp_path, capsys):
         assert source.startswith(expected) and len(source) < 200
 
 
-def test_a_signed_file(tmp_path, capsys):
+def test_a_signed_file(tmp_path, capsys, monkeypatch):
     path = tmp_path / "image.png"
     path.write_bytes(build_signed("PNG"))
+    monkeypatch.setitem(sys.modules, "c2pa", None)  # see test_signing.py for more
     lines = inspect(capsys, path)
-    assert lines["C2PA"] == "a manifest, whose signature was not checked"
+    assert lines["C2PA"].startswith("a manifest, whose signature was not checked: that")
     assert lines["notes"] == ""
 
 

@@ -132,6 +132,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m tfgen check` must run where TensorFlow 
         build_inpainter,
         build_upscaler,
     )
+    from tfgen.signing import sign_image
     from tfgen.srgan import (
         AdversarialRestorer,
         build_patch_discriminator,

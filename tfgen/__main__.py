@@ -187,15 +187,21 @@ def add_inspect(commands):
         "inspect",
         help="tell what a picture file says of how it was made",
         description="Print what a picture file states: the Digital Source Type of "
-        "IPTC, the software, and whether there is a signed manifest of C2PA, whose "
-        "signature is not checked. All of it can be written and deleted by anyone; "
-        "that nothing is said says nothing.",
+        "IPTC, the software, and whether there is a signed manifest of C2PA. Its "
+        "signature is checked with the package c2pa-python (python -m pip install "
+        '"tfgen[c2pa]"). All of it can be deleted by anyone, and, but for a manifest '
+        "of a trusted signer, written; that nothing is said says nothing.",
     )
     parser.add_argument("file", metavar="FILE", help="image file")
     parser.add_argument(
         "--key",
         help="also look into the pixels for the mark that tfgen.add_mark has left with "
         "this key",
+    )
+    parser.add_argument(
+        "--trust",
+        metavar="PEM",
+        help="file of certificates: signers that one of them vouches for are trusted",
     )
 
 

@@ -202,7 +202,7 @@ def add_source(xmp, source):
         tool = {"xmp": (BASIC, "CreatorTool", "tfgen")}
         more = tool if source == "generated" else {}
         return PACKET.format(RDF, _describe("", name, more)).encode()
-    if reader.source is not None and _rank(reader.source) >= _rank(name):
+    if reader.source is not None and rank_source(reader.source) >= rank_source(name):
         return xmp
     parts, start = [], 0
     for place in sorted([*reader.cuts, (reader.end, reader.end)]):
@@ -236,7 +236,8 @@ def name_source(source):
     return name
 
 
-def _rank(name):
+def rank_source(name):
+    """How far a source is from a camera's picture, in the order of `TYPES`."""
     return list(TYPES).index(name if name in TYPES else "compositeSynthetic")
 
 
@@ -278,7 +279,7 @@ class _Reader:
     @property
     def source(self):
         """The strongest, if there are several."""
-        return max(map(self._name, self._values), key=_rank, default=None)
+        return max(map(self._name, self._values), key=rank_source, default=None)
 
     @staticmethod
     def _name(value):
